@@ -1,0 +1,71 @@
+/** What one run took, children included. */
+export interface Measure {
+  /** seconds */
+  wall: number;
+  /** seconds of processor time, user and system */
+  cpu: number;
+  /** MiB, of the largest single process */
+  memory: number;
+}
+
+/** Runs a command to its end; fails when it does. */
+export async function measure(command: string[], environment: Record<string, string> = {}): Promise<Measure> {
+  const started = performance.now();
+  const child = Bun.spawn(command, {
+    env: { ...process.env, ...environment },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const said = await new Response(child.stderr).text();
+  const status = await child.exited;
+  const wall = (performance.now() - started) / 1000;
+  if (status !== 0) throw new Error(`${command.join(" ").slice(0, 300)} ended with ${status}:\n${said}`);
+  const usage = child.resourceUsage();
+  const cpu = Number(usage?.cpuTime.total ?? 0) / 1e6;
+  return { wall, cpu, memory: (usage?.maxRSS ?? 0) / 1024 ** 2 };
+}
+
+/** Several commands one after the other, as one run. */
+export async function measureAll(commands: string[][]): Promise<Measure> {
+  const sum: Measure = { wall: 0, cpu: 0, memory: 0 };
+  for (const command of commands) {
+    const { wall, cpu, memory } = await measure(command);
+    sum.wall += wall;
+    sum.cpu += cpu;
+    sum.memory = Math.max(sum.memory, memory);
+  }
+  return sum;
+}
+
+/** Median, and the spread behind it. */
+export function table(title: string, rows: Record<string, Measure[]>): string {
+  const lines = Object.entries(rows).map(([name, measures]) => {
+    const figures = (["wall", "cpu", "memory"] as const).map((field) => {
+      const unit = field === "memory" ? "MiB" : "s";
+      const values = measures.map((one) => one[field]);
+      const digits = field === "memory" ? 0 : 2;
+      const [low, mid, high] = [Math.min(...values), median(values), Math.max(...values)];
+      return `${field} ${mid.toFixed(digits)} ${unit} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+    });
+    return `  ${name.padEnd(20)} ${figures.join("  ")}`;
+  });
+  return [title, ...lines].join("\n");
+}
+
+/** Ours over each other's, pair by pair in time, since machines drift. */
+export function ratios(ours: Measure[], others: Record<string, Measure[]>): string {
+  const lines = Object.entries(others).map(([name, theirs]) => {
+    const ratio = (field: keyof Measure) =>
+      median(ours.map((one, index) => one[field] / (theirs[index]?.[field] ?? Number.NaN))).toFixed(2);
+    return `  ours / ${name}: wall ${ratio("wall")}, cpu ${ratio("cpu")}, memory ${ratio("memory")}`;
+  });
+  return lines.join("\n");
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const [low = Number.NaN, high = Number.NaN] = sorted.slice(sorted.length % 2 === 0 ? middle - 1 : middle);
+  return sorted.length % 2 === 0 ? (low + high) / 2 : low;
+}

@@ -1,0 +1,30 @@
+/** Compiles the executable: `bun run build [--target bun-linux-arm64] [--outfile dist/NAME]`. */
+import { parseArgs } from "node:util";
+import { $ } from "bun";
+import { version } from "../package.json";
+
+const { values } = parseArgs({
+  options: { target: { type: "string" }, outfile: { type: "string", default: "dist/eksa-airgap" } },
+});
+
+const root = new URL("..", import.meta.url).pathname;
+const flags = [
+  "--compile",
+  "--minify",
+  "--bytecode",
+  // What lies in the directory where somebody starts the program is none of its business.
+  "--no-compile-autoload-dotenv",
+  "--no-compile-autoload-bunfig",
+  "--no-compile-autoload-tsconfig",
+  "--no-compile-autoload-package-json",
+  `--define=BUILD_VERSION=${JSON.stringify(version)}`,
+  ...(values.target === undefined ? [] : [`--target=${values.target}`]),
+];
+const { exitCode, stderr } =
+  await $`${process.execPath} build ${flags} src/main.ts --outfile ${values.outfile}`
+    .cwd(root)
+    .quiet()
+    .nothrow();
+if (exitCode === 0) console.log(`built ${values.outfile}`);
+else process.stderr.write(stderr);
+process.exit(exitCode);

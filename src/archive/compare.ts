@@ -1,0 +1,46 @@
+import type { Digest } from "../oci/digest.ts";
+import { verified } from "../oci/verified.ts";
+import { padded } from "./header.ts";
+import { END_MARKER_BYTES, type Entry, type Layout } from "./layout.ts";
+import { TarFile } from "./reader.ts";
+
+/** Whether a file is, byte for byte, the archive that a layout describes. Reads each byte once. */
+export async function matchesLayout(path: string, layout: Layout): Promise<boolean> {
+  const tar = new TarFile(path);
+  try {
+    if (tar.size !== layout.size) return false;
+    const digests = new Map<Entry, Digest>();
+    for (const [digest, entry] of layout.byDigest) digests.set(entry, digest);
+    for (const entry of layout.entries) {
+      if (!(await matchesEntry(tar, entry, digests.get(entry)))) return false;
+    }
+    return isZero(tar.read(layout.size - END_MARKER_BYTES, END_MARKER_BYTES));
+  } finally {
+    tar.close();
+  }
+}
+
+async function matchesEntry(tar: TarFile, entry: Entry, digest: Digest | undefined): Promise<boolean> {
+  const { header, headerOffset, offset, size, bytes } = entry;
+  if (!equal(tar.read(headerOffset, header.length), header)) return false;
+  const padding = padded(size) - size;
+  if (padding > 0 && !isZero(tar.read(offset + size, padding))) return false;
+  if (bytes !== undefined) return equal(tar.read(offset, size), bytes);
+  if (digest === undefined) return false;
+  try {
+    for await (const _ of verified(tar.chunks(entry), { mediaType: "", digest, size })) {
+      // Only whether it ends well counts.
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
+}

@@ -1,0 +1,131 @@
+import { Fault } from "../oci/fault.ts";
+
+/** Everything in a tar comes in blocks of this many bytes. */
+export const BLOCK = 512;
+
+/** The largest size that eleven octal digits hold is one byte less. */
+const LARGEST_USTAR_SIZE = 8 * 1024 ** 3;
+const LONGEST_USTAR_NAME = 100;
+/** The name that extended headers go by everywhere; no reader unpacks it. */
+const PAX_NAME = "././@PaxHeader";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * The header of a regular file with constant metadata (mode 0644, mtime 0, owner 0, no names), as whole
+ * blocks. A size of 8 GiB or more, or a name over 100 bytes, is said in a PAX record before it.
+ * Spec: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Header Block".
+ */
+export function encodeHeader(name: string, size: number): Uint8Array {
+  const fits = encoder.encode(name).length <= LONGEST_USTAR_NAME && size < LARGEST_USTAR_SIZE;
+  if (fits) return ustar(name, size, "0");
+  const longName = encoder.encode(name).length > LONGEST_USTAR_NAME;
+  const records = encoder.encode(
+    [
+      ...(longName ? [paxRecord("path", name)] : []),
+      ...(size >= LARGEST_USTAR_SIZE ? [paxRecord("size", String(size))] : []),
+    ].join(""),
+  );
+  const body = new Uint8Array(padded(records.length));
+  body.set(records);
+  const short = longName ? name.slice(0, LONGEST_USTAR_NAME) : name;
+  return Buffer.concat([
+    ustar(PAX_NAME, records.length, "x"),
+    body,
+    ustar(short, size < LARGEST_USTAR_SIZE ? size : 0, "0"),
+  ]);
+}
+
+/** Bytes rounded up to whole blocks. */
+export function padded(bytes: number): number {
+  return Math.ceil(bytes / BLOCK) * BLOCK;
+}
+
+/** One header block, as it stands. */
+export interface Header {
+  name: string;
+  /** bytes of content that follow */
+  size: number;
+  /** POSIX typeflag: `0` a file, `5` a directory, `x` extended records for the next header, … */
+  type: string;
+}
+
+/**
+ * Reads one block; undefined for a block of zeros, which ends an archive.
+ * Fails on a wrong checksum or a field that is not what the format allows, naming `offset`.
+ */
+export function decodeHeader(block: Uint8Array, offset: number): Header | undefined {
+  if (block.every((byte) => byte === 0)) return;
+  const stored = octal(block, 148, 8);
+  let sum = 0;
+  for (let index = 0; index < BLOCK; index++) sum += index >= 148 && index < 156 ? 32 : (block[index] ?? 0);
+  if (stored !== sum) throw broken(offset, "its checksum is wrong");
+  const size = octal(block, 124, 12);
+  if (size === undefined) throw broken(offset, "its size is not a number");
+  const isUstar = text(block, 257, 5) === "ustar";
+  const prefix = isUstar ? text(block, 345, 155) : "";
+  const name = text(block, 0, 100);
+  const type = String.fromCharCode(block[156] ?? 0);
+  return { name: prefix === "" ? name : `${prefix}/${name}`, size, type: type === "\0" ? "0" : type };
+}
+
+/** The records of a PAX header's body: `LENGTH KEY=VALUE\n` each. Fails when they do not add up. */
+export function decodePax(body: Uint8Array, offset: number): Map<string, string> {
+  const records = new Map<string, string>();
+  for (let at = 0; at < body.length; ) {
+    const space = body.indexOf(32, at);
+    const length = space < 0 ? Number.NaN : Number(decoder.decode(body.subarray(at, space)));
+    const end = at + length;
+    if (!Number.isInteger(length) || length < 5 || end > body.length || body[end - 1] !== 10) {
+      throw broken(offset, "its extended records do not add up");
+    }
+    const [key, ...value] = decoder.decode(body.subarray(space + 1, end - 1)).split("=");
+    records.set(key ?? "", value.join("="));
+    at = end;
+  }
+  return records;
+}
+
+export function broken(offset: number, why: string): Fault {
+  return new Fault(`cannot read the tar header at byte ${offset}: ${why}`, { kind: "mismatch" });
+}
+
+function ustar(name: string, size: number, type: string): Uint8Array {
+  const block = new Uint8Array(BLOCK);
+  const put = (value: string, at: number) => block.set(encoder.encode(value), at);
+  put(name, 0);
+  put("0000644\0", 100);
+  put("0000000\0", 108);
+  put("0000000\0", 116);
+  put(`${size.toString(8).padStart(11, "0")}\0`, 124);
+  put("00000000000\0", 136);
+  put("        ", 148);
+  put(type, 156);
+  put("ustar\x0000", 257);
+  put("0000000\0", 329);
+  put("0000000\0", 337);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  put(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return block;
+}
+
+/** The length counts itself, so it is found by trying: it can only grow once. */
+function paxRecord(key: string, value: string): string {
+  const rest = encoder.encode(` ${key}=${value}\n`).length;
+  const guess = rest + String(rest).length;
+  const length = rest + String(guess).length;
+  return `${length} ${key}=${value}\n`;
+}
+
+/** An octal field, ended by a space or NUL; undefined when it holds anything else. */
+function octal(block: Uint8Array, at: number, length: number): number | undefined {
+  const digits = text(block, at, length).trim();
+  return /^[0-7]*$/.test(digits) ? Number.parseInt(digits || "0", 8) : undefined;
+}
+
+function text(block: Uint8Array, at: number, length: number): string {
+  const field = block.subarray(at, at + length);
+  const end = field.indexOf(0);
+  return decoder.decode(end < 0 ? field : field.subarray(0, end));
+}

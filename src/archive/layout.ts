@@ -1,0 +1,123 @@
+import type { Descriptor } from "../oci/descriptor.ts";
+import { algorithmOf, type Digest, hexOf } from "../oci/digest.ts";
+import type { Plan, Root } from "../oci/plan.ts";
+import { compareBytewise, formatReference } from "../oci/reference.ts";
+import { dockerManifest } from "./docker.ts";
+import { BLOCK, encodeHeader, padded } from "./header.ts";
+
+/** One file of the archive and its place in it. */
+export interface Entry {
+  name: string;
+  header: Uint8Array;
+  /** Where the header starts, in bytes from the start of the archive. */
+  headerOffset: number;
+  /** Where the content starts. */
+  offset: number;
+  /** bytes of content */
+  size: number;
+  /** Known before anything is fetched, for all but blobs. */
+  bytes?: Uint8Array;
+}
+
+/** The whole archive, known before its first byte is written. */
+export interface Layout {
+  /** In order of offset. */
+  entries: readonly Entry[];
+  byDigest: ReadonlyMap<Digest, Entry>;
+  /** Bytes of the finished archive, its end marker included. */
+  size: number;
+}
+
+/** Two blocks of zeros end a tar. */
+export const END_MARKER_BYTES = 2 * BLOCK;
+
+export const LAYOUT_FILE = "oci-layout";
+export const INDEX_FILE = "index.json";
+export const DOCKER_FILE = "manifest.json";
+
+/** The annotations that carry a name, and who reads them. */
+export const NAME_ANNOTATION = {
+  /** skopeo, podman, oras. Spec: image-spec annotations.md. */
+  oci: "org.opencontainers.image.ref.name",
+  /** containerd and nerdctl */
+  containerd: "io.containerd.image.name",
+} as const;
+
+/** The grammar of `org.opencontainers.image.ref.name`: it has no underscore. */
+const REF_NAME =
+  /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
+
+const encoder = new TextEncoder();
+
+/**
+ * Places every byte. The same plan gives the same layout on every machine: the graph first, so that a
+ * reader of a pipe has it before the first large blob, then blobs in the order in which roots use them.
+ */
+export function layOut(plan: Plan): Layout {
+  const nodes = [...plan.nodes.values()];
+  const manifests = nodes
+    .filter((node) => node.kind === "manifest")
+    .sort((a, b) => compareBytewise(a.descriptor.digest, b.descriptor.digest));
+  const blobs = nodes.filter((node) => node.kind === "blob");
+  const builder = new Builder();
+  builder.add(LAYOUT_FILE, encoder.encode('{"imageLayoutVersion":"1.0.0"}'));
+  builder.add(INDEX_FILE, encoder.encode(indexJson(plan.roots)));
+  builder.add(DOCKER_FILE, encoder.encode(dockerManifest(plan)));
+  for (const { descriptor, bytes } of [...manifests, ...blobs]) builder.addContent(descriptor, bytes);
+  return builder.finish();
+}
+
+export function pathOf(digest: Digest): string {
+  return `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
+}
+
+class Builder {
+  private readonly entries: Entry[] = [];
+  private readonly byDigest = new Map<Digest, Entry>();
+  private end = 0;
+
+  add(name: string, bytes: Uint8Array): void {
+    this.place(name, bytes.length, bytes);
+  }
+
+  addContent({ digest, size }: Descriptor, bytes: Uint8Array | undefined): void {
+    this.byDigest.set(digest, this.place(pathOf(digest), size, bytes));
+  }
+
+  finish(): Layout {
+    return { entries: this.entries, byDigest: this.byDigest, size: this.end + END_MARKER_BYTES };
+  }
+
+  private place(name: string, size: number, bytes: Uint8Array | undefined): Entry {
+    const header = encodeHeader(name, size);
+    const headerOffset = this.end;
+    const offset = headerOffset + header.length;
+    const entry: Entry = {
+      name,
+      header,
+      headerOffset,
+      offset,
+      size,
+      ...(bytes === undefined ? {} : { bytes }),
+    };
+    this.entries.push(entry);
+    this.end = offset + padded(size);
+    return entry;
+  }
+}
+
+function indexJson(roots: readonly Root[]): string {
+  const manifests = roots.map(({ reference, descriptor: { mediaType, digest, size } }) => {
+    return { mediaType, digest, size, annotations: nameAnnotations(formatReference(reference)) };
+  });
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    manifests,
+  });
+}
+
+function nameAnnotations(name: string): Record<string, string> {
+  const containerd = { [NAME_ANNOTATION.containerd]: name };
+  return REF_NAME.test(name) ? { ...containerd, [NAME_ANNOTATION.oci]: name } : containerd;
+}

@@ -1,0 +1,110 @@
+import { readFileSync } from "node:fs";
+import { readBounded } from "../http/body.ts";
+import { createHttp, type Http } from "../http/client.ts";
+import { type Mirror, mirroredUrl, parseMirror } from "../http/mirror.ts";
+import { redactUrl } from "../http/redact.ts";
+import { trustedAuthorities } from "../http/tls.ts";
+import { Fault } from "../oci/fault.ts";
+import { answerFault } from "../registry/answer.ts";
+import { Registries } from "../registry/client.ts";
+import { type CredentialLookup, fileCredentials, targetCredentials } from "../registry/credentials.ts";
+import type { Log } from "../terminal/log.ts";
+import { BUILD } from "./version.ts";
+
+export interface NetworkOptions {
+  values: { caFile: string | undefined; mirror: readonly string[] };
+  environment: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+  log: Log;
+  /** Told when something waits, e.g. for a registry that asks for patience. */
+  onWait: (text: string) => void;
+  /** The registry that content goes to, and the scheme that was written before it. */
+  target?: { registry: string; scheme?: "http" | "https" };
+}
+
+/** The way to all registries and file hosts of a run. */
+export interface Network {
+  registries: Registries;
+  /** A file behind a URL, whole. Fails on any status but 200: an error page is no document. */
+  fetchFile: (url: string, limit: number) => Promise<Uint8Array>;
+}
+
+/** Shown with every request. Spec: RFC 9110, 10.1.5. */
+const USER_AGENT = `eksa-airgap/${BUILD}`;
+const RETRY = { attempts: 5, firstDelay: 500, longestDelay: 30_000 };
+
+export function openNetwork(options: NetworkOptions): Network {
+  const { environment, target } = options;
+  const mirrors = options.values.mirror.map(readMirror);
+  const http = openHttp(options, mirrors);
+  const schemes = new Map<string, "http" | "https">();
+  if (target?.scheme !== undefined) schemes.set(target.registry, target.scheme);
+  const credentials = credentialsFor(environment, target?.registry);
+  return {
+    registries: new Registries({ http, credentials, mirrors, schemes }),
+    fetchFile: (url, limit) => fetchFile(http, mirroredUrl(new URL(url), mirrors), limit),
+  };
+}
+
+function openHttp(
+  { values, environment, signal, log, onWait, target }: NetworkOptions,
+  mirrors: Mirror[],
+): Http {
+  const plain = mirrors.filter(({ origin }) => origin.protocol === "http:").map(({ origin }) => origin.host);
+  if (target?.scheme === "http") plain.push(new URL(`http://${target.registry}`).host);
+  const extra = [values.caFile, environment.EKSA_REGISTRY_MIRROR_CA].flatMap((path) => path || []);
+  return createHttp({
+    authorities: trustedAuthorities(extra.map(readAuthorities), environment),
+    plainHosts: new Set(plain),
+    userAgent: USER_AGENT,
+    signal,
+    retry: {
+      ...RETRY,
+      onRetry: ({ what, why, delay }) => {
+        log.debug(1, `${what}: ${why}; trying again in ${(delay / 1000).toFixed(1)} s`);
+        onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
+      },
+    },
+    onExchange: ({ method, url, status, milliseconds }) => {
+      log.debug(4, `${method} ${url} ${status ?? "failed"} ${milliseconds} ms`);
+    },
+  });
+}
+
+function readMirror(text: string): Mirror {
+  const mirror = parseMirror(text);
+  if (mirror !== undefined) return mirror;
+  // The value is not quoted: a URL may hold a password.
+  throw new Fault("cannot use a value of `--mirror`: it is not of the form HOST=URL", {
+    hint: "write it as `--mirror public.ecr.aws=https://mirror.example.com/prefix`; credentials come from the login file",
+    kind: "usage",
+  });
+}
+
+function readAuthorities(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new Fault(`cannot read the certificate authorities in ${path}`, { cause });
+  }
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw new Fault(`cannot read the certificate authorities in ${path}: it holds no certificate in PEM form`);
+}
+
+/** The environment speaks of the target alone, and wins over files there. */
+function credentialsFor(environment: NodeJS.ProcessEnv, target: string | undefined): CredentialLookup {
+  const files = fileCredentials(environment);
+  const own = target === undefined ? undefined : targetCredentials(environment);
+  return (registry) => (registry === target && own !== undefined ? own : files(registry));
+}
+
+async function fetchFile({ transport }: Http, url: URL, limit: number): Promise<Uint8Array> {
+  const response = await transport({ method: "GET", url });
+  if (response.status !== 200) {
+    throw new Fault(`cannot read ${redactUrl(url)}`, {
+      cause: await answerFault(response, { method: "GET", url }),
+    });
+  }
+  return readBounded(response, url, limit);
+}

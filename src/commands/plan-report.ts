@@ -1,0 +1,50 @@
+import { existsSync, statfsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Layout } from "../archive/layout.ts";
+import type { Skipped } from "../eksa/artifacts.ts";
+import type { UnpinnedInput } from "../eksa/collect.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Plan, Root } from "../oci/plan.ts";
+import { formatReference } from "../oci/reference.ts";
+import { formatBytes } from "../terminal/units.ts";
+import { planBytes } from "../transfer/plan.ts";
+
+export interface PlanReport {
+  layout: Layout;
+  /** The archive that would be written. */
+  output: string;
+  skipped: readonly Skipped[];
+  unpinned: readonly UnpinnedInput[];
+}
+
+/** What an export would do: a line an artifact, what is left out, totals and room. */
+export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: PlanReport): string {
+  const artifacts = plan.roots.map((root) => {
+    return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(sizeOf(plan, root))}`;
+  });
+  const left = skipped.map(({ uri, reason, where }) => `left out: ${uri || where[0]} (${reason})`);
+  const floating = unpinned.map(({ kind, name }) => `not pinned by a digest: ${kind} ${name}`);
+  const folder = dirname(resolve(output));
+  const free = existsSync(folder) ? statfsSync(folder) : undefined;
+  const totals = [
+    `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
+    `archive: ${layout.size} bytes (${formatBytes(layout.size)})`,
+    ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
+  ];
+  return [...artifacts, ...left, ...floating, ...totals].join("\n");
+}
+
+/** Bytes of everything below a root, shared content included. */
+function sizeOf(plan: Plan, root: Root): number {
+  const seen = new Set<Digest>();
+  let bytes = 0;
+  const add = (digest: Digest) => {
+    const node = plan.nodes.get(digest);
+    if (node === undefined || seen.has(digest)) return;
+    seen.add(digest);
+    bytes += node.descriptor.size;
+    node.children.forEach(add);
+  };
+  add(root.descriptor.digest);
+  return bytes;
+}

@@ -1,0 +1,138 @@
+import { Fault } from "../oci/fault.ts";
+import { isRecord } from "../oci/manifest.ts";
+import type { Bundles } from "./bundles.ts";
+import { classify, type Mention, mentionsOf, SKIP_REASONS } from "./classify.ts";
+import { throwAll } from "./failures.ts";
+import { type ImageArtifact, mergeImages, parseImage } from "./images.ts";
+import { assertTitle } from "./titles.ts";
+import { basenameOf, displayUri } from "./uri.ts";
+
+/** A YAML file that a Bundles points to. */
+export interface ManifestArtifact {
+  /** An `eksdRelease` names images in its turn. */
+  kind: "manifest" | "eksdRelease";
+  uri: string;
+  /** `<kubeVersion>/<component>/<basename>`: where `download artifacts` used to put it. */
+  title: string;
+  where: readonly string[];
+}
+
+/** What is left out, and why; one entry for all places with the same URI. */
+export interface Skipped {
+  /** Without userinfo and query. */
+  uri: string;
+  reason: string;
+  where: readonly string[];
+}
+
+export interface BundleArtifacts {
+  images: ImageArtifact[];
+  manifests: ManifestArtifact[];
+  skipped: Skipped[];
+}
+
+/** The folders of `Manifests()` in eks-anywhere's release/api/v1alpha1/artifacts.go. */
+const FOLDERS = new Map([
+  ["clusterAPI", "core-cluster-api"],
+  ["bootstrap", "capi-kubeadm-bootstrap"],
+  ["controlPlane", "capi-kubeadm-control-plane"],
+  ["certManager", "cert-manager"],
+  ["docker", "cluster-api-provider-docker"],
+  ["vSphere", "cluster-api-provider-vsphere"],
+  ["tinkerbell", "cluster-api-provider-tinkerbell"],
+  ["snow", "cluster-api-provider-snow"],
+  ["nutanix", "cluster-api-provider-nutanix"],
+  ["cloudStack", "cluster-api-provider-cloudstack"],
+  ["kindnetd", "kindnetd"],
+  ["eksa", "eks-anywhere-cluster-controller"],
+  ["etcdadmBootstrap", "etcdadm-bootstrap-provider"],
+  ["etcdadmController", "etcdadm-controller"],
+  ["eksD", "eks-distro"],
+]);
+
+/** Everything that a Bundles names, in its order. Fails naming every mention that makes no sense. */
+export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
+  const images: ImageArtifact[] = [];
+  const manifests: ManifestArtifact[] = [];
+  const skipped: Skipped[] = [];
+  const failures: unknown[] = [];
+  for (const [index, versionsBundle] of bundles.versionsBundles.entries()) {
+    for (const mention of allMentions(versionsBundle)) {
+      const where = [`versionsBundles[${index}].${pathOf(mention.keys)}`];
+      const { uri, fields } = mention;
+      const kind = classify(mention);
+      try {
+        if (kind === "image" || kind === "chart") {
+          images.push({ kind, reference: parseImage(uri, fields.imageDigest), where });
+        } else if (kind === "manifest" || kind === "eksdRelease") {
+          manifests.push({ kind, uri, title: titleOf(versionsBundle.kubeVersion, mention), where });
+        } else skipped.push({ uri: displayUri(uri), reason: SKIP_REASONS[kind], where });
+      } catch (cause) {
+        failures.push(new Fault(`cannot use ${where[0]}`, { cause }));
+      }
+    }
+  }
+  const artifacts = {
+    images: attempt(() => mergeImages(images), failures),
+    manifests: attempt(() => mergeManifests(manifests), failures),
+    skipped: mergeSkipped(skipped),
+  };
+  throwAll("cannot use what the Bundles names", failures);
+  return artifacts;
+}
+
+/** One entry for each URI and reason, in order of first mention. */
+export function mergeSkipped(skipped: Iterable<Skipped>): Skipped[] {
+  const merged = new Map<string, Skipped & { where: string[] }>();
+  for (const entry of skipped) {
+    const key = `${entry.reason}\n${entry.uri}`;
+    const known = merged.get(key);
+    if (known === undefined) merged.set(key, { ...entry, where: [...entry.where] });
+    else for (const place of entry.where) known.where.push(place);
+  }
+  return [...merged.values()];
+}
+
+function* allMentions(versionsBundle: Record<string, unknown>): Generator<Mention> {
+  for (const [component, value] of Object.entries(versionsBundle)) {
+    if (isRecord(value) || Array.isArray(value)) yield* mentionsOf(component, value);
+  }
+}
+
+function titleOf(kubeVersion: string, { keys, uri }: Mention): string {
+  const [component] = keys;
+  const title = `${kubeVersion}/${FOLDERS.get(component) ?? component}/${basenameOf(uri)}`;
+  assertTitle(title);
+  return title;
+}
+
+function mergeManifests(manifests: Iterable<ManifestArtifact>): ManifestArtifact[] {
+  const merged = new Map<string, ManifestArtifact & { where: string[] }>();
+  const failures: Fault[] = [];
+  for (const manifest of manifests) {
+    const known = merged.get(manifest.title);
+    if (known === undefined) {
+      merged.set(manifest.title, { ...manifest, where: [...manifest.where] });
+    } else if (known.uri === manifest.uri) {
+      for (const place of manifest.where) known.where.push(place);
+    } else {
+      const places = [known, manifest].map(({ uri, where }) => `${displayUri(uri)} at ${where[0]}`);
+      failures.push(new Fault(`cannot keep two files as ${manifest.title}: ${places.join(", ")}`));
+    }
+  }
+  throwAll("cannot name the manifests", failures);
+  return [...merged.values()];
+}
+
+function attempt<T>(work: () => T[], failures: unknown[]): T[] {
+  try {
+    return work();
+  } catch (error) {
+    failures.push(error);
+    return [];
+  }
+}
+
+function pathOf(keys: readonly string[]): string {
+  return keys.join(".").replace(/\.(\d+)(?=\.|$)/g, "[$1]");
+}

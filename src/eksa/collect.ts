@@ -1,0 +1,135 @@
+import { Fault } from "../oci/fault.ts";
+import { formatReference } from "../oci/reference.ts";
+import { bundleArtifacts, type ManifestArtifact, mergeSkipped, type Skipped } from "./artifacts.ts";
+import { parseBundles } from "./bundles.ts";
+import type { YamlFile } from "./documents.ts";
+import { eksdArtifacts } from "./eksd.ts";
+import { throwAll } from "./failures.ts";
+import { type ImageArtifact, mergeImages } from "./images.ts";
+import type { ReadDocument } from "./reader.ts";
+import { displayUri, isHttp } from "./uri.ts";
+import { BUNDLES_TITLE, type TitledFile } from "./wrap.ts";
+
+/** What may differ in the next run though the Bundles is the same. */
+export interface UnpinnedInput {
+  /** A tag without a digest, or a YAML file behind a URL. */
+  kind: "tag" | "file";
+  /** The reference, or the URL without userinfo and query. */
+  name: string;
+  where: readonly string[];
+}
+
+/** Everything that an export of a Bundles wants. */
+export interface Collection {
+  /** The Bundles' own number. */
+  number: number;
+  /** Images and charts of the Bundles, then the images of its EKS-D releases. */
+  images: ImageArtifact[];
+  /** `bundle-release.yaml` as published, then every file it points to; equal bytes may be there twice. */
+  files: TitledFile[];
+  skipped: Skipped[];
+  unpinned: UnpinnedInput[];
+}
+
+interface Fetched {
+  manifest: ManifestArtifact;
+  bytes: Uint8Array;
+}
+
+const CONCURRENCY = 4;
+/** All YAML files together; today's releases come to some 20 MiB. */
+const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
+
+/** Reads every document a Bundles points to, each URI once. Fails naming all that cannot be had. */
+export async function collectArtifacts(bundles: YamlFile, read: ReadDocument): Promise<Collection> {
+  const parsed = parseBundles(bundles);
+  const named = bundleArtifacts(parsed);
+  const { fetched, unresolved } = await fetchManifests(named.manifests, read);
+  const releases = readReleases(fetched);
+  const images = mergeImages([...named.images, ...releases.images]);
+  return {
+    number: parsed.number,
+    images,
+    files: [
+      { title: BUNDLES_TITLE, bytes: bundles.bytes },
+      ...fetched.map(({ manifest, bytes }) => ({ title: manifest.title, bytes })),
+    ],
+    skipped: mergeSkipped([...named.skipped, ...unresolved, ...releases.skipped]),
+    unpinned: [...unpinnedTags(images), ...unpinnedFiles(fetched)],
+  };
+}
+
+async function fetchManifests(
+  manifests: readonly ManifestArtifact[],
+  read: ReadDocument,
+): Promise<{ fetched: Fetched[]; unresolved: Skipped[] }> {
+  const failures: Fault[] = [];
+  const contents = new Map<string, Uint8Array | undefined>();
+  let total = 0;
+  await forEachBounded(new Set(manifests.map(({ uri }) => uri)), async (uri) => {
+    try {
+      if (total > MAX_TOTAL_BYTES) throw new Fault(`the files before it exceed ${MAX_TOTAL_BYTES} bytes`);
+      const bytes = await read(uri);
+      total += bytes?.length ?? 0;
+      contents.set(uri, bytes);
+    } catch (cause) {
+      failures.push(new Fault(`cannot read ${displayUri(uri)}`, { cause }));
+    }
+  });
+  throwAll("cannot read what the Bundles points to", failures);
+  const fetched: Fetched[] = [];
+  const unresolved: Skipped[] = [];
+  for (const manifest of manifests) {
+    const bytes = contents.get(manifest.uri);
+    if (bytes !== undefined) fetched.push({ manifest, bytes });
+    else unresolved.push(skip(manifest));
+  }
+  return { fetched, unresolved };
+}
+
+function skip({ kind, uri, where }: ManifestArtifact): Skipped {
+  const loss = kind === "eksdRelease" ? ", and the images it names are left out with it" : "";
+  return { uri: displayUri(uri), reason: `cannot be resolved${loss}`, where };
+}
+
+function readReleases(fetched: readonly Fetched[]): { images: ImageArtifact[]; skipped: Skipped[] } {
+  const images: ImageArtifact[] = [];
+  const skipped: Skipped[] = [];
+  const failures: unknown[] = [];
+  for (const { manifest, bytes } of fetched) {
+    if (manifest.kind !== "eksdRelease") continue;
+    try {
+      const release = eksdArtifacts({ source: manifest.title, bytes });
+      images.push(...release.images);
+      skipped.push(...release.skipped);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throwAll("cannot read the EKS-D releases", failures);
+  return { images, skipped };
+}
+
+function unpinnedTags(images: readonly ImageArtifact[]): UnpinnedInput[] {
+  return images
+    .filter(({ reference }) => reference.digest === undefined)
+    .map(({ reference, where }) => ({ kind: "tag", name: formatReference(reference), where }));
+}
+
+function unpinnedFiles(fetched: readonly Fetched[]): UnpinnedInput[] {
+  const files = new Map<string, UnpinnedInput>();
+  for (const { manifest } of fetched) {
+    if (!isHttp(manifest.uri)) continue;
+    const where = [...(files.get(manifest.uri)?.where ?? []), ...manifest.where];
+    files.set(manifest.uri, { kind: "file", name: displayUri(manifest.uri), where });
+  }
+  return [...files.values()];
+}
+
+async function forEachBounded<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  const worker = async () => {
+    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+}

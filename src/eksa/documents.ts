@@ -1,0 +1,113 @@
+import { type GenericIssue, type GenericSchema, getDotPath, safeParse } from "valibot";
+import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
+import { Fault } from "../oci/fault.ts";
+import { isRecord } from "../oci/manifest.ts";
+
+/** A YAML document as it came, and what to call it in messages. */
+export interface YamlFile {
+  source: string;
+  bytes: Uint8Array;
+}
+
+/** One kind of Kubernetes-style document; scalars reach the schema as the strings that the source shows. */
+export interface DocumentType<T> {
+  apiVersion: string;
+  kind: string;
+  schema: GenericSchema<unknown, T>;
+}
+
+/** Sixty times the largest Bundles published so far. */
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const MAX_ALIASES = 100;
+const MAX_DEPTH = 64;
+const MAX_ISSUES = 8;
+
+/** Reads the one document of `file`. Fails when it is of another kind, or not what the schema wants. */
+export function parseYamlDocument<T>(file: YamlFile, type: DocumentType<T>): T {
+  const document = parseYaml(file);
+  const wanted = `${type.kind} (${type.apiVersion})`;
+  if (!isRecord(document)) {
+    throw new Fault(`cannot read ${file.source} as ${wanted}: it is not a YAML mapping`);
+  }
+  if (document.apiVersion !== type.apiVersion || document.kind !== type.kind) {
+    const found = `${show(document.kind)} (${show(document.apiVersion)})`;
+    throw new Fault(`cannot read ${file.source} as ${wanted}: it is ${found}`);
+  }
+  const result = safeParse(type.schema, document);
+  if (result.success) return result.output;
+  const facts = result.issues.slice(0, MAX_ISSUES).map(describeIssue);
+  throw new Fault(`cannot read ${file.source} as ${wanted}`, { cause: new Error(facts.join("; ")) });
+}
+
+/**
+ * With YAML's failsafe schema: an unquoted `1.30` stays "1.30", where the core schema makes it 1.3.
+ * Fails naming the line.
+ */
+function parseYaml({ source, bytes }: YamlFile): unknown {
+  if (bytes.length > MAX_DOCUMENT_BYTES) {
+    throw new Fault(
+      `cannot read ${source}: ${bytes.length} bytes, where ${MAX_DOCUMENT_BYTES} are the limit`,
+    );
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const lines = new LineCounter();
+    const document = parseDocument(text, {
+      schema: "failsafe",
+      lineCounter: lines,
+      prettyErrors: false,
+      // Not "silent", which would let a second document pass.
+      logLevel: "error",
+      // The last one counts, as for EKS Anywhere, whose own test data repeats a key. And the library would
+      // compare every key with every other: minutes for a hostile mapping.
+      uniqueKeys: false,
+    });
+    const [error] = document.errors;
+    if (error !== undefined) throw new Error(`line ${lines.linePos(error.pos[0]).line}: ${reasonOf(error)}`);
+    assertPlain(document, lines);
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (cause) {
+    throw new Fault(`cannot read ${source} as YAML`, { cause });
+  }
+}
+
+function reasonOf(error: { code: string; message: string }): string {
+  return error.code === "MULTIPLE_DOCS" ? "a second document starts, where one is expected" : error.message;
+}
+
+/** Refuses what would loop, blow up or lose a value once it is plain data. */
+function assertPlain(document: Document, lines: LineCounter): void {
+  let aliases = 0;
+  visit(document, {
+    Alias(_key, alias, path) {
+      aliases += 1;
+      if (aliases > MAX_ALIASES) throw problem(lines, alias, `more than ${MAX_ALIASES} aliases`);
+      const target = alias.resolve(document);
+      if (target === undefined) throw problem(lines, alias, `the anchor \`${alias.source}\` is not defined`);
+      if (path.includes(target)) throw problem(lines, alias, `\`${alias.source}\` contains itself`);
+    },
+    Collection(_key, collection, path) {
+      // A mapping puts a pair between itself and its value.
+      if (path.length > 2 * MAX_DEPTH) throw problem(lines, collection, `nested deeper than ${MAX_DEPTH}`);
+      if (isMap(collection) && !collection.items.every(({ key }) => isScalar(key))) {
+        throw problem(lines, collection, "a key is not a string");
+      }
+    },
+  });
+}
+
+function problem(lines: LineCounter, node: Node, reason: string): Error {
+  return new Error(`line ${lines.linePos(node.range?.[0] ?? 0).line}: ${reason}`);
+}
+
+function describeIssue(issue: GenericIssue): string {
+  const path = getDotPath(issue)?.replace(/\.(\d+)(?=\.|$)/g, "[$1]") ?? "the document";
+  if (issue.input === undefined) return `${path}: is missing`;
+  return `${path}: expected ${issue.message}, found ${show(issue.input)}`;
+}
+
+function show(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  if (typeof value === "string") return `\`${value.length > 60 ? `${value.slice(0, 60)}…` : value}\``;
+  return Array.isArray(value) ? "a list" : "a mapping";
+}

@@ -1,0 +1,55 @@
+import { type Digest, parseDigest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+import { throwAll } from "./failures.ts";
+
+/** What a registry holds: an image, or a chart that is kept like one. */
+export interface ImageArtifact {
+  kind: "image" | "chart";
+  /** The tag is what it is called; the digest, where the document names one, what is fetched. */
+  reference: Reference;
+  /** Every place that names it, for messages: `versionsBundles[0].certManager.webhook`. */
+  where: readonly string[];
+}
+
+export const PLACEHOLDER = "<placeholder>";
+
+/** `imageDigest` may be empty or a placeholder, as in older documents: the tag then stands alone. */
+export function parseImage(uri: string, imageDigest: unknown): Reference {
+  const name = uri.replace(/^oci:\/\//, "");
+  if (typeof imageDigest !== "string" || imageDigest === "" || imageDigest === PLACEHOLDER) {
+    return parseReference(name);
+  }
+  const digest: Digest = parseDigest(imageDigest);
+  const reference = parseReference(name.includes("@") ? name : `${name}@${digest}`);
+  if (reference.digest === digest) return reference;
+  throw new Fault(`cannot tell what \`${name}\` is: its imageDigest is ${digest}`, { kind: "mismatch" });
+}
+
+/**
+ * Each name once, in order of first mention. Where only one of two mentions has a digest it pins both.
+ * Fails on names that stand for two digests, all of them at once.
+ */
+export function mergeImages(images: Iterable<ImageArtifact>): ImageArtifact[] {
+  const merged = new Map<string, ImageArtifact & { where: string[] }>();
+  const failures: Fault[] = [];
+  for (const image of images) {
+    const name = formatReference(image.reference);
+    const known = merged.get(name);
+    if (known === undefined) {
+      merged.set(name, { ...image, where: [...image.where] });
+      continue;
+    }
+    const [a, b] = [known.reference.digest, image.reference.digest];
+    if (a !== undefined && b !== undefined && a !== b) failures.push(ambiguous(name, known, image));
+    known.reference = a === undefined ? image.reference : known.reference;
+    for (const place of image.where) known.where.push(place);
+  }
+  throwAll("cannot tell which images are meant", failures);
+  return [...merged.values()];
+}
+
+function ambiguous(name: string, first: ImageArtifact, second: ImageArtifact): Fault {
+  const places = [first, second].map(({ reference, where }) => `${reference.digest} at ${where[0]}`);
+  return new Fault(`cannot tell which content ${name} is: ${places.join(", ")}`, { kind: "mismatch" });
+}

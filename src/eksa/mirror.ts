@@ -1,0 +1,90 @@
+import { stringify } from "yaml";
+import { Fault } from "../oci/fault.ts";
+import type { Root } from "../oci/plan.ts";
+import {
+  compareBytewise,
+  formatReference,
+  isRepository,
+  type Reference,
+  tagForDigest,
+} from "../oci/reference.ts";
+import { throwAll } from "./failures.ts";
+import { hostOf, portOf, type Target } from "./target.ts";
+
+/** A root, and the name it gets at the target. */
+export interface Move {
+  root: Root;
+  place: Reference;
+}
+
+const PUBLIC_REGISTRY = "public.ecr.aws";
+/** The accounts that serve curated packages, and the project that `import images` puts before their paths. */
+const PACKAGE_PROJECTS = new Map([
+  ["783794618700", "eks-anywhere"],
+  ["067575901363", "x3k6m8v0"],
+]);
+const PRIVATE_ECR = /^([0-9]{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com$/;
+
+/** Where content goes. What is known only by digest gets a tag, so that garbage collectors spare it. */
+export function mapReference(reference: Reference, target: Target): Reference {
+  const namespace = namespaceFor(reference.registry, target);
+  const repository = namespace === "" ? reference.repository : `${namespace}/${reference.repository}`;
+  if (!isRepository(repository)) {
+    throw new Fault(
+      `cannot place ${formatReference(reference)}: \`${repository.slice(0, 300)}\` is not a repository name`,
+      repository.length > 255 ? { hint: "choose a shorter namespace" } : {},
+    );
+  }
+  const mapped: Reference = { registry: target.registry, repository };
+  if (reference.tag !== undefined) mapped.tag = reference.tag;
+  else if (reference.digest !== undefined) mapped.tag = tagForDigest(reference.digest);
+  if (reference.digest !== undefined) mapped.digest = reference.digest;
+  return mapped;
+}
+
+/** What comes before the path of everything from `registry`; empty for nothing. */
+function namespaceFor(registry: string, target: Target): string {
+  const host = registry.toLowerCase();
+  const account = PRIVATE_ECR.exec(host)?.[1] ?? "";
+  const own = host === PUBLIC_REGISTRY ? "" : (PACKAGE_PROJECTS.get(account) ?? host.replace(":", "_"));
+  return [target.namespace, own].filter((part) => part !== "").join("/");
+}
+
+/** Fails, naming both, when two sources would land on one tag with different content. */
+export function assertNoCollision(moves: readonly Move[]): void {
+  const taken = new Map<string, Root>();
+  const failures: Fault[] = [];
+  for (const { root, place } of moves) {
+    const name = formatReference(place);
+    const other = taken.get(name);
+    if (other === undefined) taken.set(name, root);
+    else if (other.descriptor.digest !== root.descriptor.digest) {
+      const sources = [other, root].map(
+        ({ reference, descriptor }) => `${formatReference(reference)} (${descriptor.digest})`,
+      );
+      failures.push(new Fault(`cannot put two contents at ${name}: ${sources.join(" and ")}`));
+    }
+  }
+  throwAll("cannot place everything at the target", failures);
+}
+
+/**
+ * The `registryMirrorConfiguration` to paste below a cluster's `spec`, so that its nodes find what came
+ * from `registries` where `mapReference` put it. Without `ociNamespaces` EKS Anywhere looks for
+ * public.ecr.aws alone, at the mirror's root; with them it looks for nothing but those.
+ */
+export function mirrorConfiguration(target: Target, registries: Iterable<string>): string {
+  const ociNamespaces = [...new Set(registries)]
+    .sort(compareBytewise)
+    .map((registry) => ({ registry, namespace: namespaceFor(registry, target) }));
+  const implied = ociNamespaces.every(
+    ({ registry, namespace }) => registry === PUBLIC_REGISTRY && namespace === "",
+  );
+  const registryMirrorConfiguration = {
+    endpoint: hostOf(target.registry).replace(/^\[(.*)\]$/, "$1"),
+    port: portOf(target.registry) ?? (target.scheme === "http" ? "80" : "443"),
+    ...(implied ? {} : { ociNamespaces }),
+  };
+  // Go's YAML reader follows 1.1, where more words want quotes.
+  return stringify({ registryMirrorConfiguration }, { version: "1.1" });
+}

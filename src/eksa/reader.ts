@@ -1,0 +1,39 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { Fault } from "../oci/fault.ts";
+import { displayUri, isHttp, schemeOf } from "./uri.ts";
+
+/** The bytes behind a URI, or undefined when nothing here can resolve such a URI (`embed:`). */
+export type ReadDocument = (uri: string) => Promise<Uint8Array | undefined>;
+
+export interface ReaderOptions {
+  /** One way to the network: it decides on plain HTTP, proxies and retries. */
+  http: (url: string) => Promise<Uint8Array>;
+  /** A path means something only in a Bundles that is a local file itself. */
+  paths: "read" | "unresolved";
+  /** What relative paths are relative to: the working directory, not the Bundles' folder. */
+  directory: string;
+}
+
+export const MAX_FILE_BYTES = 32 * 1024 * 1024;
+
+export function createReader({ http, paths, directory }: ReaderOptions): ReadDocument {
+  return async (uri) => {
+    if (isHttp(uri)) return bounded(await http(uri), uri);
+    if (schemeOf(uri) !== undefined || paths === "unresolved") return;
+    return bounded(await readFile(resolve(directory, uri)), uri);
+  };
+}
+
+/** At most one byte more than the limit, whatever the file becomes meanwhile; a pipe would never end. */
+async function readFile(path: string): Promise<Uint8Array> {
+  if (!(await stat(path)).isFile()) throw new Fault(`cannot read ${path}: it is not a file`);
+  return Bun.file(path)
+    .slice(0, MAX_FILE_BYTES + 1)
+    .bytes();
+}
+
+function bounded(bytes: Uint8Array, uri: string): Uint8Array {
+  if (bytes.length <= MAX_FILE_BYTES) return bytes;
+  throw new Fault(`cannot read ${displayUri(uri)}: it is larger than ${MAX_FILE_BYTES} bytes`);
+}

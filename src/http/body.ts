@@ -1,0 +1,42 @@
+import { redactUrl } from "./redact.ts";
+import { NetworkError } from "./transport.ts";
+import { explainBody } from "./wire.ts";
+
+/** Reads a body that must be small. Fails when it is longer than `limit` bytes, without reading on. */
+export async function readBounded(response: Response, url: URL, limit: number): Promise<Uint8Array> {
+  const announced = Number(response.headers.get("content-length") ?? 0);
+  if (announced > limit) {
+    await response.body?.cancel();
+    throw tooLong(url, limit);
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunksOf(response, url)) {
+    length += chunk.length;
+    if (length > limit) throw tooLong(url, limit);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+/** Drops a body that nobody wants, so that its connection can serve the next request. */
+export async function discard(response: Response, url: URL): Promise<void> {
+  await readBounded(response, url, 64 * 1024).catch(() => {});
+}
+
+/** A body's chunks; a broken connection fails as a `NetworkError`. */
+export async function* chunksOf(response: Response, url: URL): AsyncGenerator<Uint8Array> {
+  if (response.body === null) return;
+  try {
+    yield* response.body;
+  } catch (error) {
+    throw explainBody(error, url);
+  }
+}
+
+function tooLong(url: URL, limit: number): NetworkError {
+  return new NetworkError(`${redactUrl(url)} answered with more than ${limit} bytes`, {
+    code: "TOO_LONG",
+    retryable: false,
+  });
+}

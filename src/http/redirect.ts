@@ -1,0 +1,47 @@
+import { redactUrl } from "./redact.ts";
+import { type HttpRequest, NetworkError, type Transport } from "./transport.ts";
+
+const MOST_REDIRECTS = 5;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Never shown to another origin than the one they were made for. */
+const PRIVATE_HEADERS = new Set(["authorization", "cookie", "proxy-authorization"]);
+
+/**
+ * Follows redirects of reads. Credentials stay with the origin they were meant for: object stores answer
+ * 400 to a second authentication, and another host must not see them at all. Writes are never followed:
+ * the runtime would send an empty body to the new place.
+ */
+export function following(next: Transport): Transport {
+  return async (request) => {
+    let current = request;
+    for (let hops = 0; ; hops++) {
+      const response = await next(current);
+      const location = response.headers.get("location");
+      const follow = request.method === "GET" || request.method === "HEAD";
+      if (!follow || !REDIRECTS.has(response.status) || location === null) return response;
+      await response.body?.cancel();
+      if (hops >= MOST_REDIRECTS) throw refused(current.url, `more than ${MOST_REDIRECTS} redirects`);
+      current = redirected(current, location);
+    }
+  };
+}
+
+function redirected(request: HttpRequest, location: string): HttpRequest {
+  if (!URL.canParse(location, request.url.href)) throw refused(request.url, "its redirect is not a URL");
+  const url = new URL(location, request.url);
+  if (request.url.protocol === "https:" && url.protocol !== "https:") {
+    throw refused(request.url, `its redirect leaves https for ${redactUrl(url)}`);
+  }
+  if (url.origin === request.url.origin) return { ...request, url };
+  const headers = Object.entries(request.headers ?? {}).filter(
+    ([name]) => !PRIVATE_HEADERS.has(name.toLowerCase()),
+  );
+  return { ...request, url, headers: Object.fromEntries(headers) };
+}
+
+function refused(url: URL, why: string): NetworkError {
+  return new NetworkError(`${redactUrl(url)} cannot be followed: ${why}`, {
+    code: "REDIRECT",
+    retryable: false,
+  });
+}

@@ -1,0 +1,129 @@
+import { redactUrl } from "./redact.ts";
+import { NetworkError, type Transport } from "./transport.ts";
+
+export interface RetryPolicy {
+  /** Tries in all, the first included. */
+  attempts: number;
+  /** Milliseconds before the second try; doubles with each one after. */
+  firstDelay: number;
+  /** No wait that we choose ourselves is longer, in milliseconds. */
+  longestDelay: number;
+  signal: AbortSignal;
+  /** Told before each wait. */
+  onRetry?: (notice: RetryNotice) => void;
+}
+
+export interface RetryNotice {
+  what: string;
+  why: string;
+  /** milliseconds */
+  delay: number;
+}
+
+const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** A server that asks for more than this is as good as down for a change window: milliseconds. */
+const LONGEST_RETRY_AFTER = 10 * 60_000;
+
+export function isPassing(status: number): boolean {
+  return PASSING_STATUSES.has(status);
+}
+
+/**
+ * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
+ * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again.
+ */
+export async function retried<T>(policy: RetryPolicy, what: string, attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (policy.signal.aborted || tries >= policy.attempts || !isRetryable(error)) throw error;
+      await pause(policy, { what, error, tries });
+    }
+  }
+}
+
+/** An answer that a later try may not repeat. */
+export class PassingStatus extends Error {
+  override readonly name = "PassingStatus";
+  readonly status: number;
+  /** Milliseconds the server asked for. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, status: number, retryAfter: number | undefined) {
+    super(message);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export function isRetryable(error: unknown): boolean {
+  return error instanceof PassingStatus || (error instanceof NetworkError && error.retryable);
+}
+
+/** Waits as long as the failure and the number of tries so far call for. */
+export async function pause(
+  policy: RetryPolicy,
+  { what, error, tries }: { what: string; error: unknown; tries: number },
+): Promise<void> {
+  const asked = error instanceof PassingStatus ? error.retryAfter : undefined;
+  const grown = Math.min(policy.firstDelay * 2 ** (tries - 1), policy.longestDelay);
+  // Full jitter would let some tries follow at once; half of it still spreads a herd.
+  const delay = asked ?? grown * (0.5 + Math.random() / 2);
+  policy.onRetry?.({ what, why: error instanceof Error ? error.message : String(error), delay });
+  await sleep(delay, policy.signal);
+}
+
+/** Retries whole exchanges whose request says that this is safe; a last passing status is handed on. */
+export function retrying(next: Transport, policy: RetryPolicy): Transport {
+  return async (request) => {
+    if (request.retry === "none") return next(request);
+    let last: Response | undefined;
+    try {
+      return await retried(policy, `${request.method} ${redactUrl(request.url)}`, async () => {
+        last = undefined;
+        const response = await next(request);
+        const passing = passingStatus(response);
+        if (passing === undefined) return response;
+        last = response;
+        throw passing;
+      });
+    } catch (error) {
+      if (last !== undefined && error instanceof PassingStatus) return last;
+      throw error;
+    }
+  };
+}
+
+/** The reason to try again, if this answer is one. */
+export function passingStatus(response: Response): PassingStatus | undefined {
+  if (!isPassing(response.status)) return;
+  const after = retryAfter(response.headers.get("retry-after"), Date.now());
+  return new PassingStatus(`it answered ${response.status}`, response.status, after);
+}
+
+/**
+ * Milliseconds to wait from a `Retry-After` header, which holds seconds or an HTTP date.
+ * Spec: RFC 9110, 10.2.3.
+ */
+export function retryAfter(header: string | null, now: number): number | undefined {
+  if (header === null) return;
+  const text = header.trim();
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  return Number.isFinite(wait) ? Math.min(Math.max(wait, 0), LONGEST_RETRY_AFTER) : undefined;
+}
+
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+  });
+}

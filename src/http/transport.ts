@@ -1,0 +1,34 @@
+/** One exchange as its caller means it. Bodies are thunks, so that every try sends a fresh one. */
+export interface HttpRequest {
+  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: URL;
+  headers?: Record<string, string>;
+  body?: () => Bun.BodyInit;
+  /**
+   * `exchange` (default): tried again on network errors and passing statuses.
+   * `none`: the caller must start over from an earlier point, e.g. of an upload session.
+   */
+  retry?: "exchange" | "none";
+}
+
+/** The one way to the network. Layers wrap each other: redirects over retry over log over wire. */
+export type Transport = (request: HttpRequest) => Promise<Response>;
+
+/** A network failure in words for a person; `retryable` when another try may go better. */
+export class NetworkError extends Error {
+  override readonly name = "NetworkError";
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+  /** The runtime's or system's own code, e.g. `ECONNREFUSED`. */
+  readonly code: string;
+
+  constructor(
+    message: string,
+    details: { code: string; retryable: boolean; hint?: string; cause?: unknown },
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = details.code;
+    this.retryable = details.retryable;
+    this.hint = details.hint;
+  }
+}

@@ -1,0 +1,91 @@
+import { asksForHelp, commandHelp, rootHelp } from "./commands/arguments.ts";
+import type { Command, Surroundings } from "./commands/command.ts";
+import { exportArtifacts } from "./commands/export.ts";
+import { importArtifacts } from "./commands/import.ts";
+import { BUILD } from "./commands/version.ts";
+import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
+import { createLog } from "./terminal/log.ts";
+import { nearest } from "./terminal/nearest.ts";
+import { Screen } from "./terminal/screen.ts";
+
+const COMMANDS: readonly Command[] = [exportArtifacts, importArtifacts];
+const ROOT = {
+  summary: "Carry everything an EKS Anywhere release needs across an air gap, in one file.",
+  example: [
+    "eksa-airgap export artifacts --output artifacts.tar --bundles-override bundle-release.yaml",
+    "eksa-airgap import artifacts --input artifacts.tar --registry registry.example.com",
+  ].join("\n  "),
+};
+
+const EXIT_CODES: Record<FaultKind, number> = { failed: 1, usage: 2, mismatch: 4 };
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+/** Milliseconds in which a stopped run puts its affairs in order. */
+const GRACE = 800;
+
+async function run(argv: readonly string[], surroundings: Surroundings): Promise<unknown> {
+  const { print } = surroundings;
+  // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
+  const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
+  if (words[0] === "--version") return print(BUILD);
+  const command = COMMANDS.find(({ line }) => startsWith(words, line.name.split(" ")));
+  if (command !== undefined) {
+    if (asksForHelp(words)) return print(commandHelp(command.line));
+    return command.run(words.slice(command.line.name.split(" ").length), surroundings);
+  }
+  if (words.length === 0 || asksForHelp(words)) {
+    return print(
+      rootHelp(
+        ROOT,
+        COMMANDS.map(({ line }) => line),
+      ),
+    );
+  }
+  throw unknownCommand(words);
+}
+
+function startsWith(words: readonly string[], name: readonly string[]): boolean {
+  return name.every((word, index) => words[index] === word);
+}
+
+function unknownCommand(words: readonly string[]): Fault {
+  const flag = words.findIndex((word) => word.startsWith("-"));
+  const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ") || (words[0] ?? "");
+  const near = nearest(
+    asked,
+    COMMANDS.map(({ line }) => line.name),
+  );
+  return new Fault(`cannot run \`${asked}\`: there is no such command`, {
+    hint: near === undefined ? "see `eksa-airgap --help`" : `did you mean \`eksa-airgap ${near}\`?`,
+    kind: "usage",
+  });
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const screen = new Screen(process.stderr, process.env);
+  const stopping = new AbortController();
+  let stoppedBy: keyof typeof SIGNAL_CODES | undefined;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      stoppedBy ??= signal;
+      stopping.abort(new Fault("cannot go on: the run was interrupted"));
+      setTimeout(() => process.exit(SIGNAL_CODES[signal]), GRACE);
+    });
+  }
+  try {
+    await run(argv, {
+      environment: process.env,
+      directory: process.cwd(),
+      screen,
+      print: (text) => Bun.write(Bun.stdout, `${text}\n`),
+      signal: stopping.signal,
+    });
+  } catch (error) {
+    // Mistakes in the arguments too are told in the form that was asked for.
+    const asJson = /(?:^| )--log-format[= ]json(?: |$)/.test(argv.join(" "));
+    createLog({ screen, format: asJson ? "json" : "text" }).error(error);
+    process.exitCode = stoppedBy === undefined ? EXIT_CODES[faultKind(error)] : SIGNAL_CODES[stoppedBy];
+  }
+  process.exit();
+}
+
+void main(process.argv.slice(2));

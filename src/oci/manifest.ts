@@ -1,0 +1,147 @@
+import {
+  type Descriptor,
+  isImageConfigType,
+  isIndexType,
+  isManifestType,
+  MEDIA_TYPE,
+  type Platform,
+} from "./descriptor.ts";
+import { isDigest } from "./digest.ts";
+import { Fault } from "./fault.ts";
+
+/** Registries refuse larger ones on push. distribution `handlers/manifests.go`: 4 MiB. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
+/** A manifest or an index, read but not changed: its raw bytes stay what counts. */
+export interface Manifest {
+  /** The true type: the document's own field, else inferred from its shape. */
+  mediaType: string;
+  artifactType?: string;
+  /** Child manifests of an index, in its order. */
+  manifests: Descriptor[];
+  /** Absent in an index. */
+  config?: Descriptor;
+  /** Layers of an image or artifact manifest, in its order. */
+  layers: Descriptor[];
+}
+
+/** Raw bytes of a manifest, and what they are. */
+export interface ManifestBytes {
+  descriptor: Descriptor;
+  bytes: Uint8Array;
+}
+
+/**
+ * Reads a manifest of any kind that this program can carry.
+ * Fails on Docker's schema 1, on anything else that is no manifest, and on descriptors that cannot be true.
+ * Spec: image-spec manifest.md, image-index.md.
+ */
+export function parseManifest(bytes: Uint8Array): Manifest {
+  if (bytes.length > MAX_MANIFEST_BYTES) {
+    throw new Fault(`cannot read a manifest of ${bytes.length} bytes: the limit is ${MAX_MANIFEST_BYTES}`);
+  }
+  const document = parseDocument(bytes, "a manifest");
+  if (document.schemaVersion === 1) {
+    throw new Fault("cannot carry a manifest of Docker schema 1", {
+      hint: "push the image again with a current client: registries and runtimes no longer read this format",
+    });
+  }
+  const mediaType = mediaTypeOf(document);
+  const manifest: Manifest = { mediaType, manifests: [], layers: [] };
+  if (typeof document.artifactType === "string") manifest.artifactType = document.artifactType;
+  if (isIndexType(mediaType)) {
+    manifest.manifests = descriptors(document.manifests, "manifests");
+  } else {
+    manifest.config = parseDescriptor(document.config, "config");
+    manifest.layers = descriptors(document.layers, "layers");
+  }
+  return manifest;
+}
+
+/** Everything a manifest refers to and cannot do without, in the order a reader meets it. */
+export function childrenOf(manifest: Manifest): Descriptor[] {
+  const config = manifest.config === undefined ? [] : [manifest.config];
+  return [...manifest.manifests, ...config, ...manifest.layers];
+}
+
+/** A manifest's own descriptor; `artifactType` falls back to the config's type as image-spec says. */
+export function describe(manifest: Manifest, digest: Descriptor["digest"], size: number): Descriptor {
+  const descriptor: Descriptor = { mediaType: manifest.mediaType, digest, size };
+  const config = manifest.config?.mediaType;
+  if (manifest.artifactType !== undefined) descriptor.artifactType = manifest.artifactType;
+  else if (config !== undefined && !isImageConfigType(config)) descriptor.artifactType = config;
+  return descriptor;
+}
+
+function parseDocument(bytes: Uint8Array, what: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new Fault(`cannot read ${what}: it is not JSON`, { cause });
+  }
+  if (!isRecord(value)) throw new Fault(`cannot read ${what}: it is not a JSON object`);
+  return value;
+}
+
+function mediaTypeOf(document: Record<string, unknown>): string {
+  const { mediaType } = document;
+  if (typeof mediaType === "string" && mediaType !== "") {
+    if (isManifestType(mediaType)) return mediaType;
+    throw new Fault(`cannot carry a manifest of type \`${mediaType.slice(0, 100)}\``);
+  }
+  // OCI made the field optional; the shape then tells. Docker's types always carry it.
+  if (Array.isArray(document.manifests)) return MEDIA_TYPE.ociIndex;
+  if (isRecord(document.config) && Array.isArray(document.layers)) return MEDIA_TYPE.ociManifest;
+  throw new Fault("cannot read a manifest: it is neither an image manifest nor an index");
+}
+
+function descriptors(value: unknown, field: string): Descriptor[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw new Fault(`cannot read a manifest: \`${field}\` is not a list`);
+  return value.map((item, index) => parseDescriptor(item, `${field}[${index}]`));
+}
+
+/** Fails naming `where`; keeps only the fields that mean something to us. */
+export function parseDescriptor(value: unknown, where: string): Descriptor {
+  if (!isRecord(value)) throw new Fault(`cannot read a manifest: \`${where}\` is not a descriptor`);
+  const { mediaType, digest, size, platform, annotations, artifactType, urls } = value;
+  if (typeof mediaType !== "string") throw new Fault(`cannot read a manifest: \`${where}\` has no mediaType`);
+  if (typeof digest !== "string" || !isDigest(digest)) {
+    throw new Fault(`cannot read a manifest: the digest of \`${where}\` is not one that can be checked`);
+  }
+  if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
+    throw new Fault(`cannot read a manifest: the size of \`${where}\` is not a number of bytes`);
+  }
+  const descriptor: Descriptor = { mediaType, digest, size };
+  if (typeof artifactType === "string") descriptor.artifactType = artifactType;
+  const parsed = parsePlatform(platform);
+  if (parsed !== undefined) descriptor.platform = parsed;
+  if (isRecord(annotations)) descriptor.annotations = stringsOf(annotations);
+  if (Array.isArray(urls) && urls.length > 0) descriptor.urls = urls.filter((url) => typeof url === "string");
+  return descriptor;
+}
+
+/** What an image config says that the image runs on. */
+export function parseConfigPlatform(bytes: Uint8Array): Platform | undefined {
+  return parsePlatform(parseDocument(bytes, "an image config"));
+}
+
+/** The platform in an index entry or an image config; undefined when it names none. */
+function parsePlatform(value: unknown): Platform | undefined {
+  if (!isRecord(value) || typeof value.os !== "string" || typeof value.architecture !== "string") return;
+  const platform: Platform = { os: value.os, architecture: value.architecture };
+  if (typeof value.variant === "string" && value.variant !== "") platform.variant = value.variant;
+  return platform;
+}
+
+function stringsOf(record: Record<string, unknown>): Record<string, string> {
+  const entries = Object.entries(record).filter((entry): entry is [string, string] => {
+    return typeof entry[1] === "string";
+  });
+  return Object.fromEntries(entries);
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,62 @@
+import type { Descriptor } from "./descriptor.ts";
+import type { Digest } from "./digest.ts";
+import type { ManifestBytes } from "./manifest.ts";
+import type { Reference, RepositoryName } from "./reference.ts";
+
+/** One piece of content, whatever the number of places that want it. */
+export interface Node {
+  descriptor: Descriptor;
+  kind: "manifest" | "blob";
+  /** What this manifest refers to, in its order, each once; empty for a blob. */
+  children: readonly Digest[];
+  /** Every repository that wants it, in order of first use. */
+  repositories: ReadonlySet<RepositoryName>;
+  /** The content itself where it is already known: always for a manifest, seldom for a blob. */
+  bytes?: Uint8Array;
+}
+
+/** A name and the manifest it stands for. */
+export interface Root {
+  reference: Reference;
+  descriptor: Descriptor;
+}
+
+/** All that is to be moved, as plain data. */
+export interface Plan {
+  /** In the order of the archive's index. */
+  roots: readonly Root[];
+  /** Children before parents; blobs in order of first use by the roots. */
+  nodes: ReadonlyMap<Digest, Node>;
+}
+
+/** Bytes that a reader checks as they come: they may be wrong, short or never end. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+/** Where content comes from. */
+export interface Source {
+  /** The manifest that a reference stands for; its bytes match the reference's digest where it has one. */
+  manifest(reference: Reference): Promise<ManifestBytes>;
+  /** The content of a blob, from its first byte; not yet verified. */
+  open(node: Node): Promise<ByteStream>;
+  /** A file's slice that holds exactly the blob, where there is one: the kernel can send it by itself. */
+  slice?(node: Node): Blob | undefined;
+}
+
+/** One node's bytes, on offer to a sink: asked for only when needed, again for each retry. */
+export interface Content {
+  /** Verified while it streams: fails at the end, at the latest, when the bytes are not the node's. */
+  stream(): ByteStream;
+  /** Unverified; only for a sink whose other end checks the digest itself. */
+  slice(): Blob | undefined;
+}
+
+/** `present`: it was there already. `mounted`: nothing was sent. */
+export type Outcome = "present" | "copied" | "mounted";
+
+/** Where content goes. */
+export interface Sink {
+  /** Makes the node present wherever it is wanted; its children already are. */
+  put(node: Node, content: Content): Promise<Outcome>;
+  /** Gives a root its name, once everything below it is there. */
+  tag(root: Root): Promise<void>;
+}

@@ -1,0 +1,53 @@
+import { readBounded } from "../http/body.ts";
+import { redactUrl } from "../http/redact.ts";
+import { Fault } from "../oci/fault.ts";
+import { parseErrors, type ReportedError } from "./errors.ts";
+
+/** Error bodies are read this far: some proxies send a whole page. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+/** A registry's refusal: what was asked, the status, and the registry's own words. */
+export class AnswerFault extends Fault {
+  readonly status: number;
+  readonly errors: readonly ReportedError[];
+
+  constructor(message: string, { status, errors }: { status: number; errors: readonly ReportedError[] }) {
+    const isMismatch = errors.some(({ code }) => code === "DIGEST_INVALID" || code === "SIZE_INVALID");
+    super(message, { kind: isMismatch ? "mismatch" : "failed", hint: hintFor(status) });
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+/** Reads an answer that is not what was hoped for. */
+export async function answerFault(
+  response: Response,
+  { method, url }: { method: string; url: URL },
+): Promise<AnswerFault> {
+  const { status, headers } = response;
+  const body = await readBounded(response, url, MAX_ERROR_BYTES).catch(() => new Uint8Array());
+  const errors = parseErrors(status, headers.get("content-type") ?? "", new TextDecoder().decode(body));
+  const said = errors.map(({ code, message, detail }) => {
+    const words = code === undefined ? message : `${code}: ${message}`;
+    return detail === undefined ? words : `${words}: ${detail}`;
+  });
+  return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
+    status,
+    errors,
+  });
+}
+
+function hintFor(status: number): string | undefined {
+  switch (status) {
+    case 401:
+      return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well";
+    case 403:
+      return "give the account the right to do this, or log in as another";
+    case 413:
+      return "raise the body size that the proxy before the registry allows";
+    case 429:
+      return "wait a little and run the same command again, or lower `--jobs`";
+    default:
+      return status >= 500 ? "look at the registry's own log, then run the same command again" : undefined;
+  }
+}

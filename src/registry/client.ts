@@ -1,0 +1,152 @@
+import { discard } from "../http/body.ts";
+import type { Http } from "../http/client.ts";
+import { type Mirror, mirrorOf } from "../http/mirror.ts";
+import { type HttpRequest, NetworkError } from "../http/transport.ts";
+import { isLoopback } from "../http/wire.ts";
+import { Fault } from "../oci/fault.ts";
+import { answerFault } from "./answer.ts";
+import { Authorizer, type Scope } from "./auth.ts";
+import type { CredentialLookup } from "./credentials.ts";
+import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+
+export interface RegistriesOptions {
+  http: Http;
+  credentials: CredentialLookup;
+  mirrors?: readonly Mirror[];
+  /** Registries whose scheme the user wrote. Others are on https, or on loopback perhaps on http. */
+  schemes?: ReadonlyMap<string, "http" | "https">;
+}
+
+/** Every registry of a run, each met once. */
+export class Registries {
+  private readonly options: RegistriesOptions;
+  private readonly clients = new Map<string, RegistryClient>();
+
+  constructor(options: RegistriesOptions) {
+    this.options = options;
+  }
+
+  /** `registry` is `HOST[:PORT]`, as references name it. */
+  client(registry: string): RegistryClient {
+    const known = this.clients.get(registry);
+    if (known !== undefined) return known;
+    const client = new RegistryClient(registry, this.options);
+    this.clients.set(registry, client);
+    return client;
+  }
+}
+
+type EndpointOf<Kind extends Endpoint["kind"]> = Extract<Endpoint, { kind: Kind }>;
+type RepositoryEndpoint = Exclude<Endpoint, EndpointOf<"ping" | "listRepositories">>;
+
+type Body = Omit<HttpRequest, "method" | "url">;
+
+/** One registry: requests go out with the right address and authorization, answers come back as they are. */
+export class RegistryClient {
+  readonly http: Http;
+  /** What this client may ask for, unless a request says otherwise. */
+  private readonly registry: string;
+  private readonly prefix: string;
+  private readonly origins: readonly URL[];
+  private readonly auth: Authorizer;
+  private readonly met: { origin?: Promise<URL> } = {};
+
+  constructor(registry: string, { http, credentials, mirrors = [], schemes }: RegistriesOptions) {
+    const mirror = mirrorOf(registry, mirrors);
+    const host = mirror?.origin.host ?? registry;
+    this.http = http;
+    this.registry = registry;
+    this.prefix = mirror?.path ? `${mirror.path}/` : "";
+    this.origins = mirror === undefined ? originsOf(registry, schemes?.get(registry)) : [mirror.origin];
+    this.auth = new Authorizer({ registry: host, transport: http.transport, credentials: credentials(host) });
+  }
+
+  /** Fails when the host cannot be reached or is no registry. */
+  ping(): Promise<URL> {
+    this.met.origin ??= this.meet();
+    return this.met.origin;
+  }
+
+  /** The address of an endpoint, through a mirror's path where there is one. */
+  async urlOf(endpoint: RepositoryEndpoint): Promise<URL> {
+    const repository = `${this.prefix}${endpoint.repository}`;
+    const { path } = formatEndpoint({ ...endpoint, repository });
+    return new URL(path, await this.ping());
+  }
+
+  async send(endpoint: RepositoryEndpoint, scopes: readonly Scope[], body: Body = {}): Promise<Response> {
+    const { method } = formatEndpoint(endpoint);
+    return this.exchange({ method, url: await this.urlOf(endpoint), ...body }, scopes);
+  }
+
+  /** A request to an address that the registry gave; credentials go along only to the registry itself. */
+  async exchange(request: HttpRequest, scopes: readonly Scope[]): Promise<Response> {
+    const origin = await this.ping();
+    if (request.url.origin !== origin.origin) return this.http.transport(request);
+    for (let tries = 1; ; tries++) {
+      const authorization = await this.auth.header(this.prefixed(scopes));
+      const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
+      const response = await this.http.transport({ ...request, headers });
+      if (response.status !== 401 || tries > 1) return response;
+      if (!this.auth.learn(response, request.url, this.prefixed(scopes))) return response;
+      await discard(response, request.url);
+    }
+  }
+
+  private prefixed(scopes: readonly Scope[]): Scope[] {
+    return scopes.map((scope) => ({ ...scope, repository: `${this.prefix}${scope.repository}` }));
+  }
+
+  /** The first address at which somebody speaks the protocol. */
+  private async meet(): Promise<URL> {
+    const [first, ...others] = this.origins;
+    if (first === undefined) throw new Fault(`cannot reach ${this.registry}: it has no address`);
+    try {
+      return await this.greet(first);
+    } catch (error) {
+      const [plain] = others;
+      const isPlain =
+        error instanceof NetworkError && (error.code === "EPROTO" || error.code === "ECONNRESET");
+      if (plain !== undefined && isPlain) return this.meetPlain(plain);
+      throw this.unreachable(error);
+    }
+  }
+
+  private async meetPlain(origin: URL): Promise<URL> {
+    try {
+      return await this.greet(origin);
+    } catch (error) {
+      throw this.unreachable(error);
+    }
+  }
+
+  /** Spec: distribution-spec end-1. Some registries challenge only here. */
+  private async greet(origin: URL): Promise<URL> {
+    const { method, path } = formatEndpoint({ kind: "ping" });
+    const request = { method, url: new URL(path, origin) };
+    const response = await this.http.transport(request);
+    if (response.status === 401) this.auth.learn(response, request.url, []);
+    else if (!response.ok) {
+      throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
+        cause: await answerFault(response, request),
+        hint: "check the host and the port; a path in the address is a namespace, not part of the API's",
+      });
+    }
+    await discard(response, request.url);
+    return origin;
+  }
+
+  private unreachable(cause: unknown): Fault {
+    return new Fault(`cannot reach the registry ${this.registry}`, { cause });
+  }
+}
+
+/** Docker Hub's API is not where its name points to. */
+const API_HOSTS: Record<string, string> = { "docker.io": "registry-1.docker.io" };
+
+function originsOf(registry: string, scheme: "http" | "https" | undefined): URL[] {
+  const host = API_HOSTS[registry] ?? registry;
+  if (scheme !== undefined) return [new URL(`${scheme}://${host}`)];
+  const secure = new URL(`https://${host}`);
+  return isLoopback(secure.hostname) ? [secure, new URL(`http://${host}`)] : [secure];
+}

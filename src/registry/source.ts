@@ -1,0 +1,100 @@
+import { readBounded } from "../http/body.ts";
+import { download } from "../http/download.ts";
+import { passingStatus } from "../http/retry.ts";
+import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
+import { digestOf, isDigest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import { describe, MAX_MANIFEST_BYTES, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
+import type { ByteStream, Node, Source } from "../oci/plan.ts";
+import {
+  formatReference,
+  parseRepositoryName,
+  type Reference,
+  type RepositoryName,
+} from "../oci/reference.ts";
+import { assertDigest } from "../oci/verified.ts";
+import { AnswerFault, answerFault } from "./answer.ts";
+import type { Scope } from "./auth.ts";
+import type { Registries } from "./client.ts";
+
+/** Registries as a source. Blobs are never asked for with HEAD: some answer 401 to that and not to GET. */
+export class RegistrySource implements Source {
+  private readonly registries: Registries;
+
+  constructor(registries: Registries) {
+    this.registries = registries;
+  }
+
+  async manifest(reference: Reference): Promise<ManifestBytes> {
+    try {
+      return await this.fetchManifest(reference);
+    } catch (cause) {
+      throw new Fault(`cannot read ${formatReference(reference)}`, { cause, hint: hintFor(cause) });
+    }
+  }
+
+  /** The first repository that wants the blob and has it. */
+  async open(node: Node): Promise<ByteStream> {
+    const [first, ...others] = node.repositories;
+    if (first === undefined) throw new Fault(`cannot find ${node.descriptor.digest}: no repository wants it`);
+    let repository = first;
+    let response = await this.openAt(node, repository, 0);
+    for (const other of others) {
+      if (response.status !== 404) break;
+      await response.body?.cancel();
+      repository = other;
+      response = await this.openAt(node, repository, 0);
+    }
+    return this.stream(node, repository, response);
+  }
+
+  /** The answer in hand, then as many more as it takes. */
+  private async stream(node: Node, repository: RepositoryName, first: Response): Promise<ByteStream> {
+    const { registry, repository: path } = parseRepositoryName(repository);
+    const client = this.registries.client(registry);
+    const { digest } = node.descriptor;
+    const url = await client.urlOf({ kind: "getBlob", repository: path, digest });
+    let inHand: Response | undefined = first;
+    const openAt = async (offset: number) => {
+      const response = inHand ?? (await this.openAt(node, repository, offset));
+      inHand = undefined;
+      if (response.status === 200 || response.status === 206) return response;
+      const passing = passingStatus(response);
+      if (passing !== undefined) throw passing;
+      throw await answerFault(response, { method: "GET", url });
+    };
+    return download({ url, openAt, policy: client.http.policy });
+  }
+
+  private openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {
+    const { registry, repository } = parseRepositoryName(name);
+    const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+    const endpoint = { kind: "getBlob", repository, digest: node.descriptor.digest } as const;
+    return this.registries.client(registry).send(endpoint, pull(repository), { headers });
+  }
+
+  private async fetchManifest({ registry, repository, tag, digest }: Reference): Promise<ManifestBytes> {
+    const client = this.registries.client(registry);
+    const endpoint = { kind: "getManifest", repository, reference: digest ?? tag ?? "" } as const;
+    const url = await client.urlOf(endpoint);
+    const headers = { accept: MANIFEST_MEDIA_TYPES.join(", ") };
+    const response = await client.send(endpoint, pull(repository), { headers });
+    if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
+    const bytes = await readBounded(response, url, MAX_MANIFEST_BYTES);
+    const announced = response.headers.get("docker-content-digest") ?? "";
+    const expected = digest ?? (isDigest(announced) ? announced : undefined);
+    if (expected !== undefined) assertDigest(bytes, expected);
+    return { descriptor: describe(parseManifest(bytes), expected ?? digestOf(bytes), bytes.length), bytes };
+  }
+}
+
+function pull(repository: string): Scope[] {
+  return [{ repository, actions: "pull" }];
+}
+
+function hintFor(cause: unknown): string | undefined {
+  if (cause instanceof AnswerFault && cause.status === 404) {
+    return "check that it is published there; with `--mirror`, that the mirror has it";
+  }
+  return;
+}

@@ -1,0 +1,67 @@
+/** Query parameters of registries that hold no secret; every other value in a URL is masked. */
+const PUBLIC_PARAMETERS = new Set([
+  "account",
+  "artifacttype",
+  "client_id",
+  "digest",
+  "from",
+  "last",
+  "mount",
+  "n",
+  "ns",
+  "scope",
+  "service",
+  "tag",
+]);
+const MASK = "REDACTED";
+const URL_WITH_QUERY = /\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"'`<>]*\?)([^\s"'`<>]+)/gi;
+/** Up to the last `@` before the path, as a careless password may hold one itself. */
+const USERINFO = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"'`<>]*@/gi;
+const SIGNED_PARAMETER =
+  /([?&;](?:x-(?:amz|goog)-[a-z-]+|signature|sig|policy|key-pair-id|verify|[a-z_]*token|[a-z_]*secret|password)=)[^&\s"'`<>]+/gi;
+const ASSIGNED_SECRET =
+  /\b((?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|[a-z_]*token|[a-z_]*secret|[a-z_]*password)=)[^&\s"'`<>,;)]+/gi;
+const JSON_SECRET = /("[a-z_]*(?:token|secret|password)"\s*:\s*")(?:[^"\\]|\\.)+/gi;
+const AUTHORIZATION =
+  /\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|digest|negotiate)\s+)?[^\s"',;]+/gi;
+/** The look-ahead spares prose such as "bearer authentication". */
+const CREDENTIAL = /\b([Bb]earer|BEARER|[Bb]asic|BASIC)\s+(?=[^\s"]*[A-Z0-9=])[\w.~+/=-]{8,}/g;
+const JSON_WEB_TOKEN = /\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
+const INVISIBLE = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * Makes any text fit to be shown: no terminal escapes, no invisible characters but the line feed, no secret.
+ * A last line of defence: whoever makes a message keeps secrets out of it in the first place.
+ */
+export function sanitize(text: string): string {
+  const visible = Bun.stripANSI(text)
+    .replaceAll(/\r\n?/g, "\n")
+    .replaceAll("\t", " ")
+    .replaceAll(INVISIBLE, "");
+  return redact(visible);
+}
+
+/** The same on one line. */
+export function sanitizeLine(text: string): string {
+  return sanitize(text)
+    .replaceAll(/\s*\n\s*/g, " ")
+    .trim();
+}
+
+function redact(text: string): string {
+  return text
+    .replaceAll(USERINFO, `$1${MASK}@`)
+    .replaceAll(URL_WITH_QUERY, (_, head: string, query: string) => head + redactQuery(query))
+    .replaceAll(SIGNED_PARAMETER, `$1${MASK}`)
+    .replaceAll(ASSIGNED_SECRET, `$1${MASK}`)
+    .replaceAll(JSON_SECRET, `$1${MASK}`)
+    .replaceAll(AUTHORIZATION, `$1${MASK}`)
+    .replaceAll(CREDENTIAL, `$1 ${MASK}`)
+    .replaceAll(JSON_WEB_TOKEN, MASK);
+}
+
+function redactQuery(query: string): string {
+  return query.replaceAll(/([^=&]+)=([^&]*)/g, (pair, name: string) =>
+    PUBLIC_PARAMETERS.has(name.toLowerCase()) ? pair : `${name}=${MASK}`,
+  );
+}

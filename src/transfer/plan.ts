@@ -1,0 +1,113 @@
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import { childrenOf, type Manifest } from "../oci/manifest.ts";
+import type { Node, Plan, Root } from "../oci/plan.ts";
+import { formatReference, type Reference, type RepositoryName, repositoryName } from "../oci/reference.ts";
+
+/** A manifest with everything that is known of it. */
+export interface KnownManifest {
+  descriptor: Descriptor;
+  bytes: Uint8Array;
+  manifest: Manifest;
+  /** The config blob, where it had to be read. */
+  config?: Uint8Array;
+}
+
+type Draft = Omit<Node, "repositories"> & { repositories: Set<RepositoryName> };
+
+/** Everything the roots need, children before parents. Fails when two descriptors contradict each other. */
+export function buildPlan(roots: readonly Root[], known: ReadonlyMap<Digest, KnownManifest>): Plan {
+  const nodes = new Map<Digest, Draft>();
+  for (const root of roots) visit(root.descriptor, repositoryName(root.reference), { nodes, known });
+  return { roots, nodes };
+}
+
+/** One plan of several: roots one after the other, each digest once. */
+export function joinPlans(plans: readonly Plan[]): Plan {
+  const nodes = new Map<Digest, Draft>();
+  for (const plan of plans) {
+    for (const [digest, node] of plan.nodes) {
+      const draft = nodes.get(digest);
+      if (draft === undefined) nodes.set(digest, { ...node, repositories: new Set(node.repositories) });
+      else for (const repository of node.repositories) draft.repositories.add(repository);
+    }
+  }
+  return { roots: plans.flatMap((plan) => plan.roots), nodes };
+}
+
+/** The same content under other names: what an import sends is what the archive holds, renamed. */
+export function renamePlan(plan: Plan, rename: (reference: Reference) => Reference): Plan {
+  const roots = plan.roots.map((root) => ({ ...root, reference: rename(root.reference) }));
+  const nodes = new Map<Digest, Draft>();
+  for (const [digest, node] of plan.nodes) nodes.set(digest, { ...node, repositories: new Set() });
+  for (const root of roots) spread(nodes, root.descriptor.digest, repositoryName(root.reference));
+  return { roots, nodes };
+}
+
+/** Bytes of all nodes together. */
+export function planBytes(plan: Plan): number {
+  let bytes = 0;
+  for (const node of plan.nodes.values()) bytes += node.descriptor.size;
+  return bytes;
+}
+
+/** Fails when two roots give one name to different content, naming it. */
+export function assertOneDigestAName(roots: readonly Root[]): void {
+  const taken = new Map<string, Digest>();
+  for (const { reference, descriptor } of roots) {
+    const name = formatReference(reference);
+    const other = taken.get(name);
+    if (other !== undefined && other !== descriptor.digest) {
+      throw new Fault(`cannot give the name ${name} to two contents: ${other} and ${descriptor.digest}`);
+    }
+    taken.set(name, descriptor.digest);
+  }
+}
+
+interface Growing {
+  nodes: Map<Digest, Draft>;
+  known: ReadonlyMap<Digest, KnownManifest>;
+}
+
+function visit(descriptor: Descriptor, repository: RepositoryName, growing: Growing): void {
+  const { nodes, known } = growing;
+  const seen = nodes.get(descriptor.digest);
+  if (seen !== undefined) {
+    if (seen.descriptor.size !== descriptor.size) {
+      throw new Fault(`cannot trust ${descriptor.digest}: one manifest gives it ${seen.descriptor.size} bytes, \
+another ${descriptor.size}`);
+    }
+    spread(nodes, descriptor.digest, repository);
+    return;
+  }
+  const manifest = known.get(descriptor.digest);
+  if (manifest === undefined) {
+    nodes.set(descriptor.digest, {
+      descriptor,
+      kind: "blob",
+      children: [],
+      repositories: new Set([repository]),
+    });
+    return;
+  }
+  const children = childrenOf(manifest.manifest);
+  for (const child of children) visit(child, repository, growing);
+  const config = manifest.manifest.config && nodes.get(manifest.manifest.config.digest);
+  if (config !== undefined && manifest.config !== undefined) config.bytes = manifest.config;
+  nodes.set(descriptor.digest, {
+    descriptor: manifest.descriptor,
+    kind: "manifest",
+    children: [...new Set(children.map((child) => child.digest))],
+    repositories: new Set([repository]),
+    bytes: manifest.bytes,
+  });
+}
+
+/** Adds a repository to a node and all below it; what has it already has it all the way down. */
+function spread(nodes: Map<Digest, Draft>, digest: Digest, repository: RepositoryName): void {
+  const node = nodes.get(digest);
+  if (node === undefined || node.repositories.has(repository)) return;
+  node.repositories.add(repository);
+  for (const child of node.children) spread(nodes, child, repository);
+}

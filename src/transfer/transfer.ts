@@ -1,0 +1,177 @@
+import type { Digest } from "../oci/digest.ts";
+import type { ByteStream, Content, Node, Plan, Root, Sink, Source } from "../oci/plan.ts";
+import { verified } from "../oci/verified.ts";
+import type { Listener } from "./events.ts";
+import { planBytes } from "./plan.ts";
+
+export interface TransferOptions {
+  /** Nodes in flight. */
+  jobs: number;
+  /** What becomes of the rest when a node fails: `continue` with what does not need it, or `stop`. */
+  onFailure: "continue" | "stop";
+  listener: Listener;
+  signal: AbortSignal;
+}
+
+export interface TransferResult {
+  /** Roots that are not whole in the sink, and why; `undefined` where the run stopped before them. */
+  lost: { root: Root; error: unknown }[];
+}
+
+/** Moves a plan's content from a source to a sink: children first, each root named once it is whole. */
+export function transfer(
+  plan: Plan,
+  source: Source,
+  sink: Sink,
+  options: TransferOptions,
+): Promise<TransferResult> {
+  return new Transfer(plan, source, sink, options).run();
+}
+
+class Transfer {
+  private readonly plan: Plan;
+  private readonly source: Source;
+  private readonly sink: Sink;
+  private readonly options: TransferOptions;
+  /** Blobs in the order of the plan, which is that of the archive; `nextBlob` is the first not yet started. */
+  private readonly blobs: Node[];
+  private nextBlob = 0;
+  /** Manifests whose children are all there; they go before further blobs, so that roots get whole early. */
+  private readonly ready: Node[] = [];
+  private nextReady = 0;
+  private readonly missingChildren = new Map<Digest, number>();
+  private readonly parents = new Map<Digest, Node[]>();
+  private readonly rootsOf: Map<Digest, Root[]>;
+  private readonly failures = new Map<Digest, unknown>();
+  private readonly named = new Set<Root>();
+  private readonly namingFailures = new Map<Root, unknown>();
+  private active = 0;
+  private stopped = false;
+
+  constructor(plan: Plan, source: Source, sink: Sink, options: TransferOptions) {
+    this.plan = plan;
+    this.source = source;
+    this.sink = sink;
+    this.options = options;
+    const nodes = [...plan.nodes.values()];
+    this.blobs = nodes.filter((node) => node.kind === "blob");
+    this.rootsOf = Map.groupBy(plan.roots, (root) => root.descriptor.digest);
+    for (const node of nodes.filter((each) => each.kind === "manifest")) this.expect(node);
+  }
+
+  async run(): Promise<TransferResult> {
+    const { plan, options } = this;
+    const stop = () => {
+      this.stopped = true;
+    };
+    options.signal.addEventListener("abort", stop, { once: true });
+    options.listener({
+      type: "start",
+      nodes: plan.nodes.size,
+      bytes: planBytes(plan),
+      artifacts: plan.roots.length,
+    });
+    await new Promise<void>((resolve) => this.pump(resolve));
+    options.signal.removeEventListener("abort", stop);
+    options.signal.throwIfAborted();
+    return { lost: this.lost() };
+  }
+
+  private expect(node: Node): void {
+    if (node.children.length === 0) this.ready.push(node);
+    this.missingChildren.set(node.descriptor.digest, node.children.length);
+    for (const child of node.children) {
+      const parents = this.parents.get(child);
+      if (parents === undefined) this.parents.set(child, [node]);
+      else parents.push(node);
+    }
+  }
+
+  /** Starts what can be started; `done` is called when nothing is left or in flight. */
+  private pump(done: () => void): void {
+    while (this.active < this.options.jobs && !this.stopped) {
+      const node =
+        this.nextReady < this.ready.length ? this.ready[this.nextReady++] : this.blobs[this.nextBlob++];
+      if (node === undefined) break;
+      this.active++;
+      void this.move(node).then(() => {
+        this.active--;
+        this.pump(done);
+      });
+    }
+    if (this.active === 0) done();
+  }
+
+  /** Never rejects: a failure is kept, and what needs the node is given up. */
+  private async move(node: Node): Promise<void> {
+    const { listener } = this.options;
+    listener({ type: "begin", node });
+    try {
+      const outcome = await this.sink.put(node, this.contentOf(node));
+      listener({ type: "end", node, outcome });
+    } catch (error) {
+      listener({ type: "failed", node, error });
+      this.fail(node.descriptor.digest, error);
+      return;
+    }
+    for (const root of this.rootsOf.get(node.descriptor.digest) ?? []) await this.name(root);
+    for (const parent of this.parents.get(node.descriptor.digest) ?? []) {
+      const { digest } = parent.descriptor;
+      const missing = (this.missingChildren.get(digest) ?? 0) - 1;
+      this.missingChildren.set(digest, missing);
+      if (missing === 0 && !this.failures.has(digest)) this.ready.push(parent);
+    }
+  }
+
+  private async name(root: Root): Promise<void> {
+    try {
+      await this.sink.tag(root);
+      this.named.add(root);
+      this.options.listener({ type: "artifact", root });
+    } catch (error) {
+      this.namingFailures.set(root, error);
+      this.options.listener({ type: "lost", root, error });
+      if (this.options.onFailure === "stop") this.stopped = true;
+    }
+  }
+
+  private fail(digest: Digest, error: unknown): void {
+    if (this.options.onFailure === "stop") this.stopped = true;
+    if (this.failures.has(digest)) return;
+    this.failures.set(digest, error);
+    for (const root of this.rootsOf.get(digest) ?? []) this.options.listener({ type: "lost", root, error });
+    for (const parent of this.parents.get(digest) ?? []) this.fail(parent.descriptor.digest, error);
+  }
+
+  private lost(): TransferResult["lost"] {
+    return this.plan.roots
+      .filter((root) => !this.named.has(root))
+      .map((root) => ({
+        root,
+        error: this.failures.get(root.descriptor.digest) ?? this.namingFailures.get(root),
+      }));
+  }
+
+  private contentOf(node: Node): Content {
+    const { source, options } = this;
+    // Of a piece that is fetched again after a failure only what lies beyond the first try is news.
+    let told = 0;
+    async function* stream(): ByteStream & AsyncGenerator<Uint8Array> {
+      const opened = node.bytes === undefined ? await source.open(node) : oneChunk(node.bytes);
+      let seen = 0;
+      for await (const chunk of verified(opened, node.descriptor)) {
+        seen += chunk.length;
+        if (seen > told) {
+          options.listener({ type: "bytes", node, bytes: seen - told });
+          told = seen;
+        }
+        yield chunk;
+      }
+    }
+    return { stream, slice: () => source.slice?.(node) };
+  }
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,177 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { assertNoCollision, mapReference, mirrorConfiguration } from "../../src/eksa/mirror.ts";
+import { parseTarget } from "../../src/eksa/target.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+import { formatReference, isRepository, parseReference } from "../../src/oci/reference.ts";
+import { faultOf, textOf } from "../support/faults.ts";
+
+const ONE = digestOf(Uint8Array.of(1));
+const TWO = digestOf(Uint8Array.of(2));
+
+describe("a target", () => {
+  test.each([
+    ["harbor.corp", { registry: "harbor.corp", namespace: "" }],
+    ["harbor.corp/", { registry: "harbor.corp", namespace: "" }],
+    ["harbor.corp:5000/eksa", { registry: "harbor.corp:5000", namespace: "eksa" }],
+    ["registry/a/b-c", { registry: "registry", namespace: "a/b-c" }],
+    ["http://127.0.0.1:5000", { scheme: "http", registry: "127.0.0.1:5000", namespace: "" }],
+    ["HTTPS://[::1]:5000/x", { scheme: "https", registry: "[::1]:5000", namespace: "x" }],
+  ])("%s is read", (text, expected) => {
+    expect(parseTarget(text) as unknown).toEqual(expected);
+  });
+
+  test.each([
+    ["", "is not a host"],
+    ["https://", "is not a host"],
+    ["/eksa", "is not a host"],
+    ["oci://harbor.corp", "`oci` is not http or https"],
+    ["harbor.corp:0", "is not a host and port"],
+    ["harbor.corp:65536", "is not a host and port"],
+    ["harbor.corp:https", "is not a host and port"],
+    ["harbor corp", "is not a host"],
+    ["harbor.corp/EKSA", "`EKSA` is not a namespace"],
+    ["harbor.corp/a//b", "is not a namespace"],
+    ["harbor.corp/../b", "is not a namespace"],
+    ["harbor.corp/a:tag", "is not a namespace"],
+    ["harbor.corp/a\n", "is not a namespace"],
+  ])("%j is wrong usage", async (text, reason) => {
+    const fault = await faultOf(() => parseTarget(text));
+    expect(fault.kind).toBe("usage");
+    expect(fault.message).toContain(reason);
+    expect(fault.hint).toBeDefined();
+  });
+
+  test.each([
+    "https://user:secret@harbor.corp",
+    "user:secret@harbor.corp/x",
+    "https://harbor.corp/x?token=secret",
+  ])("with a secret is refused without showing it: %s", async (text) => {
+    const fault = await faultOf(() => parseTarget(text));
+    expect(fault.kind).toBe("usage");
+    expect(textOf(fault)).not.toContain("secret");
+  });
+});
+
+describe("where things go", () => {
+  test.each([
+    ["public.ecr.aws/eks-anywhere/x:v1", "h:5000", "h:5000/eks-anywhere/x:v1"],
+    ["public.ecr.aws/eks-anywhere/x:v1", "h:5000/ns/a", "h:5000/ns/a/eks-anywhere/x:v1"],
+    ["Public.ECR.aws/x:v1", "h", "h/x:v1"],
+    ["783794618700.dkr.ecr.us-west-2.amazonaws.com/p:1", "h", "h/eks-anywhere/p:1"],
+    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", "h/ns", "h/ns/eks-anywhere/p:1"],
+    ["067575901363.dkr.ecr.us-west-2.amazonaws.com/p:1", "h/ns", "h/ns/x3k6m8v0/p:1"],
+    [
+      "364992945014.dkr.ecr.eu-central-1.amazonaws.com/p:1",
+      "h",
+      "h/364992945014.dkr.ecr.eu-central-1.amazonaws.com/p:1",
+    ],
+    [
+      "evil.783794618700.dkr.ecr.us-west-2.amazonaws.com.x/p:1",
+      "h",
+      "h/evil.783794618700.dkr.ecr.us-west-2.amazonaws.com.x/p:1",
+    ],
+    ["Quay.IO:8443/a/b:1", "h/ns", "h/ns/quay.io_8443/a/b:1"],
+    [`public.ecr.aws/x@${ONE}`, "h", `h/x:${ONE.slice(7)}`],
+  ])("%s to %s is %s", (source, target, expected) => {
+    expect(formatReference(mapReference(parseReference(source), parseTarget(target)))).toBe(expected);
+  });
+
+  test("the digest stays beside the tag", () => {
+    const mapped = mapReference(parseReference(`public.ecr.aws/x:v1@${ONE}`), parseTarget("h"));
+    expect(mapped).toEqual({ registry: "h", repository: "x", tag: "v1", digest: ONE });
+  });
+
+  test("a host or namespace that makes no repository name is refused", async () => {
+    const v6 = { registry: "[::1]:5000", repository: "x", tag: "v1" };
+    expect((await faultOf(() => mapReference(v6, parseTarget("h")))).message).toContain(
+      "not a repository name",
+    );
+    const target = { registry: "h", namespace: "n".repeat(250) };
+    const long = await faultOf(() => mapReference(parseReference("public.ecr.aws/abcdef:v1"), target));
+    expect(long.hint).toBe("choose a shorter namespace");
+  });
+
+  test("what is mapped is always a repository name that ends in the source's", () => {
+    const part = fc.stringMatching(/^[a-z0-9]{1,8}$/);
+    const registry = fc
+      .tuple(part, fc.option(fc.nat(65535)))
+      .map(([host, port]) => `${host}.io${port === null ? "" : `:${port}`}`);
+    fc.assert(
+      fc.property(registry, part, part, (host, repository, namespace) => {
+        const mapped = mapReference({ registry: host, repository, tag: "t" }, { registry: "h", namespace });
+        expect(isRepository(mapped.repository)).toBe(true);
+        expect(mapped.repository.startsWith(`${namespace}/`)).toBe(true);
+        expect(mapped.repository.endsWith(`/${repository}`)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("two sources that land on one tag", () => {
+  const target = parseTarget("h");
+  const moves = (...sources: [string, typeof ONE][]) =>
+    sources.map(([text, digest]) => {
+      const reference = parseReference(text);
+      const descriptor = { mediaType: "application/vnd.oci.image.manifest.v1+json", digest, size: 1 };
+      return { root: { reference, descriptor }, place: mapReference(reference, target) };
+    });
+
+  test("with different content are refused, naming both", async () => {
+    const collision = moves(["public.ecr.aws/quay.io/x:1", ONE], ["quay.io/x:1", TWO]);
+    const { message } = await faultOf(() => assertNoCollision(collision));
+    expect(message).toBe(
+      `cannot put two contents at h/quay.io/x:1: public.ecr.aws/quay.io/x:1 (${ONE}) and quay.io/x:1 (${TWO})`,
+    );
+  });
+
+  test("with the same content may", () => {
+    assertNoCollision(moves(["public.ecr.aws/quay.io/x:1", ONE], ["quay.io/x:1", ONE]));
+  });
+});
+
+describe("the registryMirrorConfiguration", () => {
+  const PACKAGES = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
+
+  test("needs no ociNamespaces for public.ecr.aws at the root", () => {
+    expect(mirrorConfiguration(parseTarget("harbor.corp"), ["public.ecr.aws"])).toBe(
+      'registryMirrorConfiguration:\n  endpoint: harbor.corp\n  port: "443"\n',
+    );
+  });
+
+  test("lists each registry where the mapping puts it", () => {
+    const registries = ["quay.io", "public.ecr.aws", PACKAGES, "quay.io"];
+    expect(mirrorConfiguration(parseTarget("harbor.corp:5000/eksa"), registries)).toBe(
+      [
+        "registryMirrorConfiguration:",
+        "  endpoint: harbor.corp",
+        '  port: "5000"',
+        "  ociNamespaces:",
+        `    - registry: ${PACKAGES}`,
+        "      namespace: eksa/eks-anywhere",
+        "    - registry: public.ecr.aws",
+        "      namespace: eksa",
+        "    - registry: quay.io",
+        "      namespace: eksa/quay.io",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("keeps public.ecr.aws at the root beside others, and quotes what YAML 1.1 would misread", () => {
+    expect(mirrorConfiguration(parseTarget("http://[::1]/"), ["public.ecr.aws", "quay.io"])).toBe(
+      [
+        "registryMirrorConfiguration:",
+        "  endpoint: ::1",
+        '  port: "80"',
+        "  ociNamespaces:",
+        "    - registry: public.ecr.aws",
+        '      namespace: ""',
+        "    - registry: quay.io",
+        "      namespace: quay.io",
+        "",
+      ].join("\n"),
+    );
+    expect(mirrorConfiguration(parseTarget("h/on"), ["public.ecr.aws"])).toContain('namespace: "on"');
+  });
+});

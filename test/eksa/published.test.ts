@@ -1,0 +1,76 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { bundleArtifacts } from "../../src/eksa/artifacts.ts";
+import { parseBundles } from "../../src/eksa/bundles.ts";
+import { collectArtifacts } from "../../src/eksa/collect.ts";
+import { eksdArtifacts } from "../../src/eksa/eksd.ts";
+import { wrapBundles } from "../../src/eksa/wrap.ts";
+import { faultOf } from "../support/faults.ts";
+
+/** Documents as published, kept beside the checkout. */
+const DATA = join(import.meta.dir, "../../../shared/data/eks-anywhere");
+const absent = !existsSync(DATA) && process.env.CI === undefined;
+
+const file = (name: string) => ({ source: name, bytes: new Uint8Array(readFileSync(join(DATA, name))) });
+
+/**
+ * Counted with PyYAML's BaseLoader over all mappings with a `uri`, by these rules alone: empty,
+ * `<placeholder>` and http URIs that do not end in `.yaml` are skipped (places; distinct URIs); what ends
+ * in `.yaml`, and eksD's two strings, are manifests (distinct kubeVersion + component + basename; distinct
+ * URIs); keys with `hart`, `Crds` or equal to `stack` are charts; all else are images, both distinct.
+ * Images + charts agree with `grep -ohE 'uri: [a-z0-9.]+\.aws/\S+' | sort -u | wc -l`, and main's 87
+ * images with upstream's `Images()` (86) and credentialProviderPackage.
+ */
+const PUBLISHED = [
+  { name: "bundles-main-1.30-1.36.yaml", counts: [87, 5, 203, 35, 105, 17] },
+  { name: "bundles-release-0.17-1.23-1.27.yaml", counts: [68, 3, 160, 36, 46, 14] },
+  { name: "bundles-release-0.25-1.29-1.35-with-cloudstack.yaml", counts: [88, 5, 217, 37, 70, 16] },
+  { name: "bundles-release-0.26-1.29-1.36.yaml", counts: [93, 5, 232, 36, 120, 18] },
+  { name: "bundles-unit-test-1.18-1.29.yaml", counts: [113, 3, 120, 78, 46, 16] },
+];
+
+describe.skipIf(absent)("published documents", () => {
+  test.each(PUBLISHED)("$name holds what was counted by other means", ({ name, counts }) => {
+    const { images, manifests, skipped } = bundleArtifacts(parseBundles(file(name)));
+    expect([
+      images.filter(({ kind }) => kind === "image").length,
+      images.filter(({ kind }) => kind === "chart").length,
+      manifests.length,
+      new Set(manifests.map(({ uri }) => uri)).size,
+      skipped.flatMap(({ where }) => where).length,
+      skipped.length,
+    ]).toEqual(counts);
+  });
+
+  // `grep -c 'image:$'` and `grep -c 'archive:$'`.
+  test.each([
+    "eksd-release-kubernetes-1-20-eks-1-controllers.yaml",
+    "eksd-release-kubernetes-1-21-eks-4.yaml",
+  ])("%s holds 17 images and 45 archives", (name) => {
+    const { images, skipped } = eksdArtifacts(file(name));
+    expect([images.length, skipped.flatMap(({ where }) => where).length]).toEqual([17, 45]);
+  });
+
+  test("a Bundles with an EKS-D release becomes one artifact that holds every file", async () => {
+    const release = file("eksd-release-kubernetes-1-21-eks-4.yaml").bytes;
+    const read = async (uri: string) =>
+      uri.includes("/kubernetes-1-") ? release : new TextEncoder().encode(uri);
+    const { files, images, number } = await collectArtifacts(file("bundles-main-1.30-1.36.yaml"), read);
+    expect(files).toHaveLength(203 + 1);
+    expect(images).toHaveLength(87 + 5 + 17);
+    const { nodes, roots } = wrapBundles({ number, version: "v0.26.0", files });
+    expect(roots).toHaveLength(2);
+    // 35 URIs, of which 7 releases have equal bytes here; the Bundles, the config, the manifest.
+    expect(nodes.size).toBe(35 - 6 + 3);
+  });
+
+  test.each(["release-manifest-unit-test.yaml", "package-bundle-v1-24-116.yaml"])(
+    "%s is not taken for a Bundles",
+    async (name) => {
+      expect((await faultOf(() => parseBundles(file(name)))).message).toMatch(
+        /as Bundles .*: it is `(Release|PackageBundle)`/,
+      );
+    },
+  );
+});

@@ -1,0 +1,92 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Who may come in. `token`: asks at `realm`, trusts what `certificate` (a file) has signed. */
+export type DockerAuth =
+  | { kind: "htpasswd"; username: string; password: string }
+  | { kind: "token"; realm: string; service: string; issuer: string; certificate: string };
+
+export interface DockerRegistryOptions {
+  /** Files in PEM form. */
+  tls?: { certificate: string; key: string };
+  auth?: DockerAuth;
+  /** Default: a folder of its own, removed at the end. */
+  directory?: string;
+}
+
+export interface DockerRegistry {
+  /** `127.0.0.1:PORT` */
+  host: string;
+  url: string;
+  directory: string;
+  stop(): Promise<void>;
+}
+
+/** Debian's docker-registry (distribution 2.8) as a process of its own, on a free port. */
+export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+  const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-docker-registry-"));
+  const directory = options.directory ?? join(folder, "data");
+  const host = `127.0.0.1:${await freePort()}`;
+  const url = `${options.tls === undefined ? "http" : "https"}://${host}`;
+  const config = {
+    version: "0.1",
+    log: { level: "error", accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: directory }, delete: { enabled: true } },
+    http: { addr: host, ...(options.tls && { tls: options.tls }) },
+    ...(options.auth && { auth: await authConfig(options.auth, folder) }),
+  };
+  const file = join(folder, "config.yml");
+  await writeFile(file, JSON.stringify(config));
+  const child = Bun.spawn(["docker-registry", "serve", file], { stdout: "ignore", stderr: "ignore" });
+  await answering(url, child.exited);
+  return {
+    host,
+    url,
+    directory,
+    stop: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function authConfig(auth: DockerAuth, folder: string): Promise<object> {
+  if (auth.kind === "token") {
+    const { realm, service, issuer, certificate } = auth;
+    return { token: { realm, service, issuer, rootcertbundle: certificate } };
+  }
+  const path = join(folder, "htpasswd");
+  // The registry takes bcrypt only.
+  const hash = await Bun.password.hash(auth.password, { algorithm: "bcrypt", cost: 4 });
+  await writeFile(path, `${auth.username}:${hash}\n`);
+  return { htpasswd: { realm: "test", path } };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port is free");
+  return address.port;
+}
+
+async function answering(url: string, exited: Promise<number>): Promise<void> {
+  let status: number | undefined;
+  void exited.then((code) => {
+    status = code;
+  });
+  for (let tries = 0; tries < 200; tries++) {
+    if (status !== undefined) throw new Error(`docker-registry ended with ${status}`);
+    try {
+      await fetch(`${url}/v2/`, { tls: { rejectUnauthorized: false } });
+      return;
+    } catch {
+      await Bun.sleep(25);
+    }
+  }
+  throw new Error(`docker-registry does not answer at ${url}`);
+}
