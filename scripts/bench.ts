@@ -1,11 +1,12 @@
 /**
  * `npm run bench [-- RUNS]`: this program against `skopeo copy --all` and against the floor, in the same
- * run and in turn, on Debian's docker-registry. Needs docker-registry, skopeo, curl and openssl.
+ * run and in turn, on Debian's docker-registry, whose storage is in memory: its disk is not what is measured.
+ * Needs docker-registry, skopeo, curl and openssl.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startDockerRegistry } from "../test/support/docker-registry.ts";
+import { fastFolder, startDockerRegistry } from "../test/support/docker-registry.ts";
 import { type Corpus, seedCorpus } from "./bench/corpus.ts";
 import { type Measure, measure, measureAll, ratios, table } from "./bench/measure.ts";
 import { benchMemory } from "./bench/memory.ts";
@@ -13,7 +14,7 @@ import { benchMemory } from "./bench/memory.ts";
 const RUNS = Number(process.argv[2] ?? 5);
 const EXECUTABLE = join(import.meta.dir, "..", "dist", "eksa-airgap");
 const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-bench-"));
-const source = await startDockerRegistry();
+const source = await startDockerRegistry({ parent: fastFolder() });
 
 try {
   const corpus = await seedCorpus(source.url, folder);
@@ -118,7 +119,7 @@ function skopeoPushes({ references }: Corpus, host: string): string[][] {
 }
 
 async function intoFresh(work: (host: string) => Promise<Measure>): Promise<Measure> {
-  const target = await startDockerRegistry();
+  const target = await startDockerRegistry({ parent: fastFolder() });
   try {
     return await work(target.host);
   } finally {

@@ -14,13 +14,13 @@ export interface Corpus {
   bundles: string;
 }
 
-const IMAGES = 40;
+const IMAGES = 56;
 const ARCHITECTURES = ["amd64", "arm64"];
 /** bytes; the same below every image of one architecture, as distributions' base layers are */
-const BASE_LAYERS = [28e6, 9e6, 1e6];
+const BASE_LAYERS = [12e6, 3e6, 500e3];
 /** bytes of the layers that are an image's own; every eighth has a large one besides */
-const OWN_LAYERS = [6e6, 1.5e6, 300e3, 20e3, 2e3];
-const LARGE_LAYER = 60e6;
+const OWN_LAYERS = [5e6, 900e3, 200e3, 20e3, 4e3, 1e3];
+const LARGE_LAYER = 40e6;
 
 const IMAGE = "application/vnd.oci.image.manifest.v1+json";
 const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -49,18 +49,18 @@ export async function seedCorpus(registry: string, folder: string): Promise<Corp
 class Seeder {
   readonly blobs: Corpus["blobs"] = [];
   bytes = 0;
-  private readonly registry: string;
-  private readonly homes = new Map<string, string>();
+  readonly #registry: string;
+  readonly #homes = new Map<string, string>();
 
   constructor(registry: string) {
-    this.registry = registry;
+    this.#registry = registry;
   }
 
   async image(repository: string, index: number): Promise<string> {
     const manifests = [];
     for (const architecture of ARCHITECTURES) {
-      const layers = await this.layers(repository, { index, architecture });
-      const config = await this.blob(
+      const layers = await this.#layers(repository, { index, architecture });
+      const config = await this.#blob(
         repository,
         CONFIG,
         json({
@@ -71,7 +71,7 @@ class Seeder {
         }),
       );
       const manifest = json({ schemaVersion: 2, mediaType: IMAGE, config, layers });
-      const digest = await this.manifest(repository, IMAGE, manifest);
+      const digest = await this.#manifest(repository, IMAGE, manifest);
       manifests.push({
         mediaType: IMAGE,
         digest,
@@ -79,10 +79,10 @@ class Seeder {
         platform: { os: "linux", architecture },
       });
     }
-    return this.manifest(repository, INDEX, json({ schemaVersion: 2, mediaType: INDEX, manifests }), "v1");
+    return this.#manifest(repository, INDEX, json({ schemaVersion: 2, mediaType: INDEX, manifests }), "v1");
   }
 
-  private async layers(repository: string, { index, architecture }: { index: number; architecture: string }) {
+  async #layers(repository: string, { index, architecture }: { index: number; architecture: string }) {
     const sizes = index % 8 === 0 ? [...OWN_LAYERS, LARGE_LAYER] : OWN_LAYERS;
     const names = [
       ...BASE_LAYERS.map((size) => ({ seed: `base-${architecture}-${size}`, size })),
@@ -90,39 +90,39 @@ class Seeder {
     ];
     const layers = [];
     for (const { seed, size } of names)
-      layers.push(await this.blob(repository, LAYER, pseudoRandomBytes(size, seed)));
+      layers.push(await this.#blob(repository, LAYER, pseudoRandomBytes(size, seed)));
     return layers;
   }
 
-  private async blob(repository: string, mediaType: string, bytes: Uint8Array) {
+  async #blob(repository: string, mediaType: string, bytes: Uint8Array) {
     const digest = digestOf(bytes);
-    const home = this.homes.get(digest);
+    const home = this.#homes.get(digest);
     const query = home === undefined ? `digest=${digest}` : `mount=${digest}&from=${home}`;
     if (home === undefined) {
-      this.homes.set(digest, repository);
+      this.#homes.set(digest, repository);
       this.blobs.push({ repository, digest });
       this.bytes += bytes.length;
-      const start = await this.ask("POST", `/v2/${repository}/blobs/uploads/`, 202);
-      const location = new URL(start.headers.get("location") ?? "", this.registry);
+      const start = await this.#ask("POST", `/v2/${repository}/blobs/uploads/`, 202);
+      const location = new URL(start.headers.get("location") ?? "", this.#registry);
       location.searchParams.set("digest", digest);
-      await this.ask("PUT", location.href, 201, { body: bytes, type: "application/octet-stream" });
-    } else await this.ask("POST", `/v2/${repository}/blobs/uploads/?${query}`, 201);
+      await this.#ask("PUT", location.href, 201, { body: bytes, type: "application/octet-stream" });
+    } else await this.#ask("POST", `/v2/${repository}/blobs/uploads/?${query}`, 201);
     return { mediaType, digest, size: bytes.length };
   }
 
-  private async manifest(repository: string, type: string, body: Uint8Array, tag?: string): Promise<string> {
+  async #manifest(repository: string, type: string, body: Uint8Array, tag?: string): Promise<string> {
     const digest = digestOf(body);
-    await this.ask("PUT", `/v2/${repository}/manifests/${tag ?? digest}`, 201, { body, type });
+    await this.#ask("PUT", `/v2/${repository}/manifests/${tag ?? digest}`, 201, { body, type });
     return digest;
   }
 
-  private async ask(
+  async #ask(
     method: string,
     path: string,
     status: number,
     sent?: { body: Uint8Array; type: string },
   ): Promise<Response> {
-    const url = new URL(path, this.registry);
+    const url = new URL(path, this.#registry);
     const response = await fetch(url, {
       method,
       ...(sent && { body: sent.body, headers: { "content-type": sent.type } }),

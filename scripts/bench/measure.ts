@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 /** What one run took, children included. */
 export interface Measure {
   /** seconds */
@@ -9,21 +11,37 @@ export interface Measure {
 }
 
 /** Runs a command to its end; fails when it does. */
-export async function measure(command: string[], environment: Record<string, string> = {}): Promise<Measure> {
+export async function measure(command: string[]): Promise<Measure> {
   const started = performance.now();
-  const child = Bun.spawn(command, {
-    env: { ...process.env, ...environment },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const peak = watchMemory(child.pid);
   const said = await new Response(child.stderr).text();
   const status = await child.exited;
   const wall = (performance.now() - started) / 1000;
+  const memory = peak();
   if (status !== 0) throw new Error(`${command.join(" ").slice(0, 300)} ended with ${status}:\n${said}`);
-  const usage = child.resourceUsage();
-  const cpu = Number(usage?.cpuTime.total ?? 0) / 1e6;
-  return { wall, cpu, memory: (usage?.maxRSS ?? 0) / 1024 ** 2 };
+  return { wall, cpu: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6, memory };
+}
+
+/**
+ * The peak of a process, looked at every few milliseconds. The figure that the kernel gives for a finished
+ * child starts at the size of the parent that forked it, so it says too much of a small program.
+ */
+function watchMemory(pid: number): () => number {
+  let peak = 0;
+  const look = () => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024);
+    } catch {
+      // It is gone already.
+    }
+  };
+  const timer = setInterval(look, 10);
+  return () => {
+    clearInterval(timer);
+    return peak;
+  };
 }
 
 /** Several commands one after the other, as one run. */

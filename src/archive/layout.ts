@@ -33,7 +33,7 @@ export const END_MARKER_BYTES = 2 * BLOCK;
 
 export const LAYOUT_FILE = "oci-layout";
 export const INDEX_FILE = "index.json";
-export const DOCKER_FILE = "manifest.json";
+const DOCKER_FILE = "manifest.json";
 
 /** The annotations that carry a name, and who reads them. */
 export const NAME_ANNOTATION = {
@@ -72,25 +72,25 @@ export function pathOf(digest: Digest): string {
 }
 
 class Builder {
-  private readonly entries: Entry[] = [];
-  private readonly byDigest = new Map<Digest, Entry>();
-  private end = 0;
+  readonly #entries: Entry[] = [];
+  readonly #byDigest = new Map<Digest, Entry>();
+  #end = 0;
 
   add(name: string, bytes: Uint8Array): void {
-    this.place(name, bytes.length, bytes);
+    this.#place(name, bytes.length, bytes);
   }
 
   addContent({ digest, size }: Descriptor, bytes: Uint8Array | undefined): void {
-    this.byDigest.set(digest, this.place(pathOf(digest), size, bytes));
+    this.#byDigest.set(digest, this.#place(pathOf(digest), size, bytes));
   }
 
   finish(): Layout {
-    return { entries: this.entries, byDigest: this.byDigest, size: this.end + END_MARKER_BYTES };
+    return { entries: this.#entries, byDigest: this.#byDigest, size: this.#end + END_MARKER_BYTES };
   }
 
-  private place(name: string, size: number, bytes: Uint8Array | undefined): Entry {
+  #place(name: string, size: number, bytes: Uint8Array | undefined): Entry {
     const header = encodeHeader(name, size);
-    const headerOffset = this.end;
+    const headerOffset = this.#end;
     const offset = headerOffset + header.length;
     const entry: Entry = {
       name,
@@ -100,8 +100,8 @@ class Builder {
       size,
       ...(bytes === undefined ? {} : { bytes }),
     };
-    this.entries.push(entry);
-    this.end = offset + padded(size);
+    this.#entries.push(entry);
+    this.#end = offset + padded(size);
     return entry;
   }
 }

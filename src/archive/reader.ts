@@ -19,25 +19,27 @@ export class TarFile {
   readonly path: string;
   /** bytes */
   readonly size: number;
-  private readonly file: number;
+  readonly #file: number;
+  readonly #whole: Blob;
 
   constructor(path: string) {
     this.path = path;
     try {
-      this.file = openSync(path, "r");
+      this.#file = openSync(path, "r");
     } catch (cause) {
       throw new Fault(`cannot open ${path}`, { cause });
     }
-    const stat = fstatSync(this.file);
+    const stat = fstatSync(this.#file);
     if (!stat.isFile()) {
-      closeSync(this.file);
+      closeSync(this.#file);
       throw new Fault(`cannot read ${path}: it is not a file`);
     }
     this.size = stat.size;
+    this.#whole = Bun.file(path);
   }
 
   close(): void {
-    closeSync(this.file);
+    closeSync(this.#file);
   }
 
   /**
@@ -48,21 +50,21 @@ export class TarFile {
     const found = new Map<string, Extent>();
     let extended = new Map<string, string>();
     for (let at = 0; ; ) {
-      if (at + BLOCK > this.size) throw this.cutShort(`there is no end marker at byte ${at}`);
+      if (at + BLOCK > this.size) throw this.#cutShort(`there is no end marker at byte ${at}`);
       const header = decodeHeader(this.read(at, BLOCK), at);
       if (header === undefined) return found;
       const isExtension = header.type === "x" || header.type === "g";
       const size = isExtension ? header.size : sizeOf(extended.get("size"), header.size, at);
       const offset = at + BLOCK;
       if (offset + size > this.size) {
-        throw this.cutShort(`\`${header.name}\` at byte ${at} should end at byte ${offset + size}`);
+        throw this.#cutShort(`\`${header.name}\` at byte ${at} should end at byte ${offset + size}`);
       }
       if (isExtension) {
         if (size > MAX_PAX_BYTES) throw broken(at, `it has ${size} bytes of extended records`);
         // A global header speaks of metadata that we do not use.
         if (header.type === "x") extended = decodePax(this.read(offset, size), at);
       } else {
-        this.enter(found, extended.get("path") ?? header.name, { offset, size, type: header.type, at });
+        this.#enter(found, extended.get("path") ?? header.name, { offset, size, type: header.type, at });
         extended = new Map();
       }
       at = offset + padded(size);
@@ -73,8 +75,8 @@ export class TarFile {
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
-      const read = readSync(this.file, bytes, done, length - done, offset + done);
-      if (read === 0) throw this.cutShort(`there is nothing at byte ${offset + done}`);
+      const read = readSync(this.#file, bytes, done, length - done, offset + done);
+      if (read === 0) throw this.#cutShort(`there is nothing at byte ${offset + done}`);
       done += read;
     }
     return bytes;
@@ -88,21 +90,17 @@ export class TarFile {
   }
 
   slice({ offset, size }: Extent): Blob {
-    return Bun.file(this.path).slice(offset, offset + size);
+    return this.#whole.slice(offset, offset + size);
   }
 
-  private enter(
-    found: Map<string, Extent>,
-    name: string,
-    entry: Extent & { type: string; at: number },
-  ): void {
+  #enter(found: Map<string, Extent>, name: string, entry: Extent & { type: string; at: number }): void {
     if (entry.type === "5") return;
     if (entry.type !== "0") throw broken(entry.at, `\`${name}\` is of type \`${entry.type}\`, not a file`);
     if (found.has(name)) throw broken(entry.at, `\`${name}\` is there twice`);
     found.set(name, { offset: entry.offset, size: entry.size });
   }
 
-  private cutShort(why: string): Fault {
+  #cutShort(why: string): Fault {
     return new Fault(`cannot read ${this.path}: it is cut short`, {
       cause: new Fault(`${why}, and the file has ${this.size} bytes`),
       hint: "copy the file again, and compare its size and checksum with the original's",

@@ -18,38 +18,38 @@ import { END_MARKER_BYTES, type Entry, type Layout } from "./layout.ts";
  * arrives. Until `commit` everything is in `OUTPUT.partial`; the final name always means a whole archive.
  */
 export class ArchiveSink implements Sink {
-  private readonly output: string;
-  private readonly partial: string;
-  private readonly layout: Layout;
-  private readonly file: number;
+  readonly #output: string;
+  readonly #partial: string;
+  readonly #layout: Layout;
+  readonly #file: number;
 
   /** Fails when the file cannot be made or cannot become as large as the layout. */
   constructor(output: string, layout: Layout) {
-    this.output = output;
-    this.partial = `${output}.partial`;
-    this.layout = layout;
+    this.#output = output;
+    this.#partial = `${output}.partial`;
+    this.#layout = layout;
     try {
-      this.file = openSync(this.partial, "w");
+      this.#file = openSync(this.#partial, "w");
     } catch (cause) {
-      throw new Fault(`cannot write ${this.partial}`, { cause, hint: hintFor(cause, output) });
+      throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, output) });
     }
-    this.attempt(() => {
+    this.#attempt(() => {
       // A file system that cannot hold so large a file says so now and not after the first 4 GiB.
-      ftruncateSync(this.file, layout.size);
-      ftruncateSync(this.file, 0);
+      ftruncateSync(this.#file, layout.size);
+      ftruncateSync(this.#file, 0);
     });
-    for (const entry of layout.entries) if (entry.bytes !== undefined) this.writeEntry(entry, entry.bytes);
+    for (const entry of layout.entries) if (entry.bytes !== undefined) this.#writeEntry(entry, entry.bytes);
   }
 
   async put(node: Node, content: Content): Promise<Outcome> {
     if (node.bytes !== undefined) return "copied";
-    const entry = this.layout.byDigest.get(node.descriptor.digest);
+    const entry = this.#layout.byDigest.get(node.descriptor.digest);
     if (entry === undefined)
       throw new Fault(`cannot place ${node.descriptor.digest}: it is not in the layout`);
-    this.write(entry.header, entry.headerOffset);
+    this.#write(entry.header, entry.headerOffset);
     let position = entry.offset;
     for await (const chunk of content.stream()) {
-      this.write(chunk, position);
+      this.#write(chunk, position);
       position += chunk.length;
     }
     return "copied";
@@ -60,41 +60,41 @@ export class ArchiveSink implements Sink {
 
   /** Every byte is there: makes it last, then gives it its name. */
   commit(): void {
-    this.write(new Uint8Array(END_MARKER_BYTES), this.layout.size - END_MARKER_BYTES);
-    this.attempt(() => {
-      fsyncSync(this.file);
-      closeSync(this.file);
-      renameSync(this.partial, this.output);
-      syncDirectory(dirname(this.output));
+    this.#write(new Uint8Array(END_MARKER_BYTES), this.#layout.size - END_MARKER_BYTES);
+    this.#attempt(() => {
+      fsyncSync(this.#file);
+      closeSync(this.#file);
+      renameSync(this.#partial, this.#output);
+      syncDirectory(dirname(this.#output));
     });
   }
 
   /** Leaves nothing behind. */
   abort(): void {
     try {
-      closeSync(this.file);
+      closeSync(this.#file);
     } catch {}
-    rmSync(this.partial, { force: true });
+    rmSync(this.#partial, { force: true });
   }
 
-  private writeEntry(entry: Entry, bytes: Uint8Array): void {
-    this.write(entry.header, entry.headerOffset);
-    this.write(bytes, entry.offset);
+  #writeEntry(entry: Entry, bytes: Uint8Array): void {
+    this.#write(entry.header, entry.headerOffset);
+    this.#write(bytes, entry.offset);
   }
 
-  private write(bytes: Uint8Array, position: number): void {
-    this.attempt(() => {
+  #write(bytes: Uint8Array, position: number): void {
+    this.#attempt(() => {
       for (let done = 0; done < bytes.length; ) {
-        done += writeSync(this.file, bytes, done, bytes.length - done, position + done);
+        done += writeSync(this.#file, bytes, done, bytes.length - done, position + done);
       }
     });
   }
 
-  private attempt(work: () => void): void {
+  #attempt(work: () => void): void {
     try {
       work();
     } catch (cause) {
-      throw new Fault(`cannot write ${this.partial}`, { cause, hint: hintFor(cause, this.output) });
+      throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, this.#output) });
     }
   }
 }

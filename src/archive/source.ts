@@ -21,88 +21,88 @@ const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 export class ArchiveSource implements Source {
   /** Every named root with its digest, in the order of the index. */
   readonly references: readonly (Reference & { digest: Digest })[];
-  private readonly tar: TarFile;
-  private readonly extents: ReadonlyMap<string, Extent>;
+  readonly #tar: TarFile;
+  readonly #extents: ReadonlyMap<string, Extent>;
 
   /** Fails when the file is no archive of this kind, or not a whole one. */
   constructor(path: string) {
-    this.tar = new TarFile(path);
+    this.#tar = new TarFile(path);
     try {
-      this.extents = this.tar.entries();
-      this.references = this.readIndex();
+      this.#extents = this.#tar.entries();
+      this.references = this.#readIndex();
     } catch (error) {
-      this.tar.close();
+      this.#tar.close();
       throw error;
     }
   }
 
   close(): void {
-    this.tar.close();
+    this.#tar.close();
   }
 
   /** Fails naming the content that a plan wants and this archive does not hold in full. */
   assertHolds(plan: Plan): void {
-    for (const node of plan.nodes.values()) this.extentOf(node);
+    for (const node of plan.nodes.values()) this.#extentOf(node);
   }
 
   async manifest(reference: Reference): Promise<ManifestBytes> {
     const { digest } = reference;
     if (digest === undefined)
       throw new Fault(`cannot find ${formatReference(reference)} by tag in an archive`);
-    const bytes = this.readBounded(pathOf(digest), MAX_MANIFEST_BYTES);
+    const bytes = this.#readBounded(pathOf(digest), MAX_MANIFEST_BYTES);
     assertDigest(bytes, digest);
     return { descriptor: describe(parseManifest(bytes), digest, bytes.length), bytes };
   }
 
   async open(node: Node): Promise<ByteStream> {
-    return this.tar.chunks(this.extentOf(node));
+    return this.#tar.chunks(this.#extentOf(node));
   }
 
   slice(node: Node): Blob {
-    return this.tar.slice(this.extentOf(node));
+    return this.#tar.slice(this.#extentOf(node));
   }
 
-  private extentOf({ descriptor: { digest, size } }: Node): Extent {
-    const extent = this.extents.get(pathOf(digest));
-    if (extent === undefined) throw this.damaged(`\`${pathOf(digest)}\` is not in it`);
+  #extentOf({ descriptor: { digest, size } }: Node): Extent {
+    const extent = this.#extents.get(pathOf(digest));
+    if (extent === undefined) throw this.#damaged(`\`${pathOf(digest)}\` is not in it`);
     if (extent.size !== size) {
-      throw this.damaged(`\`${pathOf(digest)}\` has ${extent.size} bytes, and its manifest says ${size}`);
+      throw this.#damaged(`\`${pathOf(digest)}\` has ${extent.size} bytes, and its manifest says ${size}`);
     }
     return extent;
   }
 
-  private readIndex(): (Reference & { digest: Digest })[] {
-    if (!this.extents.has(LAYOUT_FILE) || !this.extents.has(INDEX_FILE)) {
-      throw new Fault(`cannot read ${this.tar.path} as an archive: it has no \`${INDEX_FILE}\``, {
+  #readIndex(): (Reference & { digest: Digest })[] {
+    if (!this.#extents.has(LAYOUT_FILE) || !this.#extents.has(INDEX_FILE)) {
+      throw new Fault(`cannot read ${this.#tar.path} as an archive: it has no \`${INDEX_FILE}\``, {
         hint: "make it with `eksa-airgap export artifacts`",
       });
     }
     let index: unknown;
     try {
-      index = JSON.parse(new TextDecoder().decode(this.readBounded(INDEX_FILE, MAX_INDEX_BYTES)));
+      index = JSON.parse(new TextDecoder().decode(this.#readBounded(INDEX_FILE, MAX_INDEX_BYTES)));
     } catch (cause) {
-      throw this.damaged(`its \`${INDEX_FILE}\` is not JSON`, cause);
+      throw this.#damaged(`its \`${INDEX_FILE}\` is not JSON`, cause);
     }
     if (!isRecord(index) || !Array.isArray(index.manifests)) {
-      throw this.damaged(`its \`${INDEX_FILE}\` lists no manifests`);
+      throw this.#damaged(`its \`${INDEX_FILE}\` lists no manifests`);
     }
     return index.manifests.map((item, position) => {
       const { digest, annotations } = parseDescriptor(item, `manifests[${position}]`);
       const name = annotations?.[NAME_ANNOTATION.containerd] ?? annotations?.[NAME_ANNOTATION.oci];
-      if (name === undefined) throw this.damaged(`entry ${position} of its \`${INDEX_FILE}\` has no name`);
+      if (name === undefined) throw this.#damaged(`entry ${position} of its \`${INDEX_FILE}\` has no name`);
       return { ...parseReference(name), digest };
     });
   }
 
-  private readBounded(name: string, limit: number): Uint8Array {
-    const extent = this.extents.get(name);
-    if (extent === undefined) throw this.damaged(`\`${name}\` is not in it`);
-    if (extent.size > limit) throw this.damaged(`\`${name}\` has ${extent.size} bytes, over ${limit}`);
-    return this.tar.read(extent.offset, extent.size);
+  #readBounded(name: string, limit: number): Uint8Array {
+    const extent = this.#extents.get(name);
+    if (extent === undefined) throw this.#damaged(`\`${name}\` is not in it`);
+    if (extent.size > limit) throw this.#damaged(`\`${name}\` has ${extent.size} bytes, over ${limit}`);
+    return this.#tar.read(extent.offset, extent.size);
   }
 
-  private damaged(why: string, cause?: unknown): Fault {
-    return new Fault(`cannot read ${this.tar.path}: ${why}`, {
+  #damaged(why: string, cause?: unknown): Fault {
+    return new Fault(`cannot read ${this.#tar.path}: ${why}`, {
       ...(cause === undefined ? {} : { cause }),
       hint: "copy the file again, or export it anew",
       kind: "mismatch",

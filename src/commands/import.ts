@@ -59,7 +59,7 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
       target,
     });
     await network.registries.client(target.registry).ping();
-    const { lost } = await transfer(plan, source, new RegistrySink(network.registries), {
+    const { lost } = await transfer(plan, source, new RegistrySink(network.registries, plan.roots), {
       jobs: values.jobs,
       onFailure: "stop",
       listener: progress.listener,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readBounded } from "../http/body.ts";
-import { createHttp, type Http } from "../http/client.ts";
+import { createHttp, type Exchange, type Http } from "../http/client.ts";
 import { type Mirror, mirroredUrl, parseMirror } from "../http/mirror.ts";
 import { redactUrl } from "../http/redact.ts";
 import { trustedAuthorities } from "../http/tls.ts";
@@ -12,7 +12,7 @@ import type { Log } from "../terminal/log.ts";
 import { BUILD } from "./version.ts";
 
 export interface NetworkOptions {
-  values: { caFile: string | undefined; mirror: readonly string[] };
+  values: { caFile: string | undefined; mirror: readonly string[]; verbosity: number };
   environment: NodeJS.ProcessEnv;
   signal: AbortSignal;
   log: Log;
@@ -31,6 +31,8 @@ export interface Network {
 
 /** Shown with every request. Spec: RFC 9110, 10.1.5. */
 const USER_AGENT = `eksa-airgap/${BUILD}`;
+/** The verbosity that shows every request. */
+const SHOW_REQUESTS = 4;
 const RETRY = { attempts: 5, firstDelay: 500, longestDelay: 30_000 };
 
 export function openNetwork(options: NetworkOptions): Network {
@@ -65,10 +67,12 @@ function openHttp(
         onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
       },
     },
-    onExchange: ({ method, url, status, milliseconds }) => {
-      log.debug(4, `${method} ${url} ${status ?? "failed"} ${milliseconds} ms`);
-    },
+    ...(values.verbosity < SHOW_REQUESTS ? {} : { onExchange: (exchange) => showExchange(log, exchange) }),
   });
+}
+
+function showExchange(log: Log, { method, url, status, milliseconds }: Exchange): void {
+  log.debug(SHOW_REQUESTS, `${method} ${url} ${status ?? "failed"} ${milliseconds} ms`);
 }
 
 function readMirror(text: string): Mirror {

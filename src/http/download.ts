@@ -4,7 +4,7 @@ import { isRetryable, pause, type RetryPolicy } from "./retry.ts";
 import { NetworkError } from "./transport.ts";
 
 /** Asks for a resource from byte `offset` on; fails unless the answer is 200 or 206. */
-export type OpenAt = (offset: number) => Promise<Response>;
+type OpenAt = (offset: number) => Promise<Response>;
 
 export interface Download {
   url: URL;
@@ -37,7 +37,8 @@ export async function* download({ url, openAt, policy }: Download): AsyncGenerat
       // What moves is alive: only failures without a byte between them are counted.
       failures = offset > before ? 1 : failures + 1;
       if (policy.signal.aborted || failures >= policy.attempts || !isRetryable(error)) throw error;
-      await pause(policy, { what: `GET ${redactUrl(url)} from byte ${offset}`, error, tries: failures });
+      const what = () => `GET ${redactUrl(url)} from byte ${offset}`;
+      await pause(policy, { what, error, tries: failures });
     }
   }
 }

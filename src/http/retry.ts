@@ -13,7 +13,8 @@ export interface RetryPolicy {
   onRetry?: (notice: RetryNotice) => void;
 }
 
-export interface RetryNotice {
+interface RetryNotice {
+  /** What is tried again. */
   what: string;
   why: string;
   /** milliseconds */
@@ -24,7 +25,7 @@ const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** A server that asks for more than this is as good as down for a change window: milliseconds. */
 const LONGEST_RETRY_AFTER = 10 * 60_000;
 
-export function isPassing(status: number): boolean {
+function isPassing(status: number): boolean {
   return PASSING_STATUSES.has(status);
 }
 
@@ -32,7 +33,11 @@ export function isPassing(status: number): boolean {
  * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
  * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again.
  */
-export async function retried<T>(policy: RetryPolicy, what: string, attempt: () => Promise<T>): Promise<T> {
+export async function retried<T>(
+  policy: RetryPolicy,
+  what: () => string,
+  attempt: () => Promise<T>,
+): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
@@ -64,13 +69,13 @@ export function isRetryable(error: unknown): boolean {
 /** Waits as long as the failure and the number of tries so far call for. */
 export async function pause(
   policy: RetryPolicy,
-  { what, error, tries }: { what: string; error: unknown; tries: number },
+  { what, error, tries }: { what: () => string; error: unknown; tries: number },
 ): Promise<void> {
   const asked = error instanceof PassingStatus ? error.retryAfter : undefined;
   const grown = Math.min(policy.firstDelay * 2 ** (tries - 1), policy.longestDelay);
   // Full jitter would let some tries follow at once; half of it still spreads a herd.
   const delay = asked ?? grown * (0.5 + Math.random() / 2);
-  policy.onRetry?.({ what, why: error instanceof Error ? error.message : String(error), delay });
+  policy.onRetry?.({ what: what(), why: error instanceof Error ? error.message : String(error), delay });
   await sleep(delay, policy.signal);
 }
 
@@ -80,14 +85,18 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
     if (request.retry === "none") return next(request);
     let last: Response | undefined;
     try {
-      return await retried(policy, `${request.method} ${redactUrl(request.url)}`, async () => {
-        last = undefined;
-        const response = await next(request);
-        const passing = passingStatus(response);
-        if (passing === undefined) return response;
-        last = response;
-        throw passing;
-      });
+      return await retried(
+        policy,
+        () => `${request.method} ${redactUrl(request.url)}`,
+        async () => {
+          last = undefined;
+          const response = await next(request);
+          const passing = passingStatus(response);
+          if (passing === undefined) return response;
+          last = response;
+          throw passing;
+        },
+      );
     } catch (error) {
       if (last !== undefined && error instanceof PassingStatus) return last;
       throw error;

@@ -15,9 +15,14 @@ export interface WireOptions {
 /** The lowest layer: one `fetch`, bytes untouched, redirects left to the layers above. */
 export function wire(options: WireOptions): Transport {
   const authorities = [...options.authorities];
+  /** Origins that may be spoken to as they are. */
+  const cleared = new Set<string>();
   return async (request) => {
     const { url } = request;
-    assertMayBePlain(url, options.plainHosts);
+    if (!cleared.has(url.origin)) {
+      assertMayBePlain(url, options.plainHosts);
+      cleared.add(url.origin);
+    }
     const tls = { ca: authorities, rejectUnauthorized: !options.insecureHosts?.has(url.host) };
     try {
       return await fetch(url, {

@@ -39,13 +39,13 @@ export interface AuthorizerOptions {
 
 /** Turns a registry's challenges into `Authorization` headers, and keeps what it was given. */
 export class Authorizer {
-  private readonly options: AuthorizerOptions;
-  private challenge: Challenge | undefined;
-  private challengedUrl = new URL("https://invalid");
-  private readonly tokens = new Map<string, Promise<Token>>();
+  readonly #options: AuthorizerOptions;
+  #challenge: Challenge | undefined;
+  #challengedUrl = new URL("https://invalid");
+  readonly #tokens = new Map<string, Promise<Token>>();
 
   constructor(options: AuthorizerOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /**
@@ -56,55 +56,55 @@ export class Authorizer {
     const offered = parseChallenges(response.headers.get("www-authenticate") ?? "");
     const bearer = offered.find(({ scheme, parameters }) => scheme === "bearer" && parameters.has("realm"));
     const basic = offered.find(({ scheme }) => scheme === "basic");
-    const usable = bearer ?? (this.options.credentials === undefined ? undefined : basic);
+    const usable = bearer ?? (this.#options.credentials === undefined ? undefined : basic);
     if (usable === undefined) return false;
-    const wasTried = this.challenge?.scheme === "basic" && usable.scheme === "basic";
-    this.challenge = usable;
-    this.challengedUrl = url;
-    this.tokens.delete(keyOf(scopes));
+    const wasTried = this.#challenge?.scheme === "basic" && usable.scheme === "basic";
+    this.#challenge = usable;
+    this.#challengedUrl = url;
+    this.#tokens.delete(keyOf(scopes));
     return !wasTried;
   }
 
   /** The header for a request; undefined while the registry has asked for nothing. */
   async header(scopes: readonly Scope[]): Promise<string | undefined> {
-    const { challenge } = this;
+    const challenge = this.#challenge;
     if (challenge === undefined) return;
-    if (challenge.scheme === "basic") return this.basic();
+    if (challenge.scheme === "basic") return this.#basic();
     const key = keyOf(scopes);
-    const known = await this.tokens.get(key);
+    const known = await this.#tokens.get(key);
     if (known !== undefined && known.usableUntil > Date.now()) return `Bearer ${known.value}`;
-    const fresh = this.fetchToken(challenge, scopes);
-    this.tokens.set(key, fresh);
+    const fresh = this.#fetchToken(challenge, scopes);
+    this.#tokens.set(key, fresh);
     try {
       return `Bearer ${(await fresh).value}`;
     } catch (error) {
-      this.tokens.delete(key);
+      this.#tokens.delete(key);
       throw error;
     }
   }
 
-  private basic(): string | undefined {
-    const { credentials } = this.options;
+  #basic(): string | undefined {
+    const { credentials } = this.#options;
     if (credentials?.kind !== "password") return;
     return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
   }
 
-  private async fetchToken(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
-    const { registry, credentials } = this.options;
-    const realm = this.realmOf(challenge);
+  async #fetchToken(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
+    const { registry, credentials } = this.#options;
+    const realm = this.#realmOf(challenge);
     const service = challenge.parameters.get("service");
     const wanted = scopesFor(challenge, scopes);
     try {
       if (credentials?.kind === "identityToken") {
-        const answer = await this.refresh(realm, { service, wanted, token: credentials.token });
+        const answer = await this.#refresh(realm, { service, wanted, token: credentials.token });
         if (answer !== undefined) return answer;
       }
       const url = new URL(realm);
       if (service !== undefined) url.searchParams.set("service", service);
       for (const scope of wanted) url.searchParams.append("scope", scope);
-      const authorization = this.basic();
+      const authorization = this.#basic();
       const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
-      return await readToken(await this.options.transport({ method: "GET", url, headers }), url);
+      return await readToken(await this.#options.transport({ method: "GET", url, headers }), url);
     } catch (cause) {
       throw new Fault(`cannot get a token for ${registry}`, {
         cause,
@@ -117,7 +117,7 @@ export class Authorizer {
   }
 
   /** OAuth2's refresh grant; undefined when the server does not offer it. */
-  private async refresh(
+  async #refresh(
     url: URL,
     { service, wanted, token }: { service: string | undefined; wanted: string[]; token: string },
   ): Promise<Token | undefined> {
@@ -128,7 +128,7 @@ export class Authorizer {
       scope: wanted.join(" "),
     });
     if (service !== undefined) form.set("service", service);
-    const response = await this.options.transport({
+    const response = await this.#options.transport({
       method: "POST",
       url,
       headers: { "content-type": "application/x-www-form-urlencoded" },
@@ -139,12 +139,12 @@ export class Authorizer {
   }
 
   /** Fails on a realm that would carry credentials from https to the clear. */
-  private realmOf({ parameters }: Challenge): URL {
+  #realmOf({ parameters }: Challenge): URL {
     const text = parameters.get("realm") ?? "";
-    const base = this.challengedUrl;
+    const base = this.#challengedUrl;
     const realm = URL.canParse(text, base.href) ? new URL(text, base) : undefined;
     if (realm !== undefined && (realm.protocol === "https:" || base.protocol === "http:")) return realm;
-    throw new Fault(`cannot log in to ${this.options.registry}: its token server is not on https`);
+    throw new Fault(`cannot log in to ${this.#options.registry}: its token server is not on https`);
   }
 }
 

@@ -39,18 +39,18 @@ export function parseChallenges(header: string): Challenge[] {
 }
 
 class Scanner {
-  private readonly text: string;
-  private at = 0;
+  readonly #text: string;
+  #at = 0;
 
   constructor(text: string) {
-    this.text = text;
+    this.#text = text;
   }
 
   take(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.at;
-    const match = pattern.exec(this.text);
+    pattern.lastIndex = this.#at;
+    const match = pattern.exec(this.#text);
     if (match === null) return;
-    this.at = pattern.lastIndex;
+    this.#at = pattern.lastIndex;
     return match[1] ?? match[0];
   }
 
@@ -60,21 +60,21 @@ class Scanner {
 
   /** `= value` after a name; undefined, and nothing consumed, when there is no equals sign. */
   parameterValue(): string | undefined {
-    const start = this.at;
+    const start = this.#at;
     if (this.take(/\s*=\s*(?=["!#$%&'*+.^_`|~0-9A-Za-z/:-])/y) === undefined) return;
     const quoted = this.take(QUOTED);
     if (quoted !== undefined) return quoted.replace(/\\(.)/g, "$1");
     const bare = this.take(/[^\s,"]+/y);
-    if (bare === undefined) this.at = start;
+    if (bare === undefined) this.#at = start;
     return bare;
   }
 
   /** Steps over a challenge's data unless it is the name of a parameter. */
   takeData(): void {
-    const start = this.at;
+    const start = this.#at;
     const data = this.take(TOKEN68);
     if (data === undefined) return;
     // A bare word before a comma may as well be the next scheme without parameters.
-    if (!/[=/+]/.test(data) && data.length < 16) this.at = start;
+    if (!/[=/+]/.test(data) && data.length < 16) this.#at = start;
   }
 }

@@ -19,19 +19,19 @@ export interface RegistriesOptions {
 
 /** Every registry of a run, each met once. */
 export class Registries {
-  private readonly options: RegistriesOptions;
-  private readonly clients = new Map<string, RegistryClient>();
+  readonly #options: RegistriesOptions;
+  readonly #clients = new Map<string, RegistryClient>();
 
   constructor(options: RegistriesOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** `registry` is `HOST[:PORT]`, as references name it. */
   client(registry: string): RegistryClient {
-    const known = this.clients.get(registry);
+    const known = this.#clients.get(registry);
     if (known !== undefined) return known;
-    const client = new RegistryClient(registry, this.options);
-    this.clients.set(registry, client);
+    const client = new RegistryClient(registry, this.#options);
+    this.#clients.set(registry, client);
     return client;
   }
 }
@@ -45,31 +45,35 @@ type Body = Omit<HttpRequest, "method" | "url">;
 export class RegistryClient {
   readonly http: Http;
   /** What this client may ask for, unless a request says otherwise. */
-  private readonly registry: string;
-  private readonly prefix: string;
-  private readonly origins: readonly URL[];
-  private readonly auth: Authorizer;
-  private readonly met: { origin?: Promise<URL> } = {};
+  readonly #registry: string;
+  readonly #prefix: string;
+  readonly #origins: readonly URL[];
+  readonly #auth: Authorizer;
+  readonly #met: { origin?: Promise<URL> } = {};
 
   constructor(registry: string, { http, credentials, mirrors = [], schemes }: RegistriesOptions) {
     const mirror = mirrorOf(registry, mirrors);
     const host = mirror?.origin.host ?? registry;
     this.http = http;
-    this.registry = registry;
-    this.prefix = mirror?.path ? `${mirror.path}/` : "";
-    this.origins = mirror === undefined ? originsOf(registry, schemes?.get(registry)) : [mirror.origin];
-    this.auth = new Authorizer({ registry: host, transport: http.transport, credentials: credentials(host) });
+    this.#registry = registry;
+    this.#prefix = mirror?.path ? `${mirror.path}/` : "";
+    this.#origins = mirror === undefined ? originsOf(registry, schemes?.get(registry)) : [mirror.origin];
+    this.#auth = new Authorizer({
+      registry: host,
+      transport: http.transport,
+      credentials: credentials(host),
+    });
   }
 
   /** Fails when the host cannot be reached or is no registry. */
   ping(): Promise<URL> {
-    this.met.origin ??= this.meet();
-    return this.met.origin;
+    this.#met.origin ??= this.#meet();
+    return this.#met.origin;
   }
 
   /** The address of an endpoint, through a mirror's path where there is one. */
   async urlOf(endpoint: RepositoryEndpoint): Promise<URL> {
-    const repository = `${this.prefix}${endpoint.repository}`;
+    const repository = `${this.#prefix}${endpoint.repository}`;
     const { path } = formatEndpoint({ ...endpoint, repository });
     return new URL(path, await this.ping());
   }
@@ -84,48 +88,48 @@ export class RegistryClient {
     const origin = await this.ping();
     if (request.url.origin !== origin.origin) return this.http.transport(request);
     for (let tries = 1; ; tries++) {
-      const authorization = await this.auth.header(this.prefixed(scopes));
+      const authorization = await this.#auth.header(this.#prefixed(scopes));
       const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
       const response = await this.http.transport({ ...request, headers });
       if (response.status !== 401 || tries > 1) return response;
-      if (!this.auth.learn(response, request.url, this.prefixed(scopes))) return response;
+      if (!this.#auth.learn(response, request.url, this.#prefixed(scopes))) return response;
       await discard(response, request.url);
     }
   }
 
-  private prefixed(scopes: readonly Scope[]): Scope[] {
-    return scopes.map((scope) => ({ ...scope, repository: `${this.prefix}${scope.repository}` }));
+  #prefixed(scopes: readonly Scope[]): Scope[] {
+    return scopes.map((scope) => ({ ...scope, repository: `${this.#prefix}${scope.repository}` }));
   }
 
   /** The first address at which somebody speaks the protocol. */
-  private async meet(): Promise<URL> {
-    const [first, ...others] = this.origins;
-    if (first === undefined) throw new Fault(`cannot reach ${this.registry}: it has no address`);
+  async #meet(): Promise<URL> {
+    const [first, ...others] = this.#origins;
+    if (first === undefined) throw new Fault(`cannot reach ${this.#registry}: it has no address`);
     try {
-      return await this.greet(first);
+      return await this.#greet(first);
     } catch (error) {
       const [plain] = others;
       const isPlain =
         error instanceof NetworkError && (error.code === "EPROTO" || error.code === "ECONNRESET");
-      if (plain !== undefined && isPlain) return this.meetPlain(plain);
-      throw this.unreachable(error);
+      if (plain !== undefined && isPlain) return this.#meetPlain(plain);
+      throw this.#unreachable(error);
     }
   }
 
-  private async meetPlain(origin: URL): Promise<URL> {
+  async #meetPlain(origin: URL): Promise<URL> {
     try {
-      return await this.greet(origin);
+      return await this.#greet(origin);
     } catch (error) {
-      throw this.unreachable(error);
+      throw this.#unreachable(error);
     }
   }
 
   /** Spec: distribution-spec end-1. Some registries challenge only here. */
-  private async greet(origin: URL): Promise<URL> {
+  async #greet(origin: URL): Promise<URL> {
     const { method, path } = formatEndpoint({ kind: "ping" });
     const request = { method, url: new URL(path, origin) };
     const response = await this.http.transport(request);
-    if (response.status === 401) this.auth.learn(response, request.url, []);
+    if (response.status === 401) this.#auth.learn(response, request.url, []);
     else if (!response.ok) {
       throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
         cause: await answerFault(response, request),
@@ -136,8 +140,8 @@ export class RegistryClient {
     return origin;
   }
 
-  private unreachable(cause: unknown): Fault {
-    return new Fault(`cannot reach the registry ${this.registry}`, { cause });
+  #unreachable(cause: unknown): Fault {
+    return new Fault(`cannot reach the registry ${this.#registry}`, { cause });
   }
 }
 

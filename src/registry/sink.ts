@@ -3,7 +3,12 @@ import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Content, Node, Outcome, Root, Sink } from "../oci/plan.ts";
-import { formatReference, parseRepositoryName, type RepositoryName } from "../oci/reference.ts";
+import {
+  formatReference,
+  parseRepositoryName,
+  type RepositoryName,
+  repositoryName,
+} from "../oci/reference.ts";
 import { answerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { Registries } from "./client.ts";
@@ -11,42 +16,50 @@ import { locationOf, type UploadTarget, upload } from "./upload.ts";
 
 /** A registry as a sink: each blob is sent once and mounted into every other repository that wants it. */
 export class RegistrySink implements Sink {
-  private readonly registries: Registries;
+  readonly #registries: Registries;
   /** Content of the manifests put so far; a tag is the same bytes under another name. */
-  private readonly manifests = new Map<Digest, { bytes: Uint8Array; mediaType: string }>();
+  readonly #manifests = new Map<Digest, { bytes: Uint8Array; mediaType: string }>();
+  /** `REPOSITORY@DIGEST` of what will be put under a tag, which stores it under its digest as well. */
+  readonly #tagged: ReadonlySet<string>;
 
-  constructor(registries: Registries) {
-    this.registries = registries;
+  constructor(registries: Registries, roots: readonly Root[]) {
+    this.#registries = registries;
+    this.#tagged = new Set(
+      roots
+        .filter(({ reference }) => reference.tag !== undefined)
+        .map(({ reference, descriptor }) => `${repositoryName(reference)}@${descriptor.digest}`),
+    );
   }
 
   put(node: Node, content: Content): Promise<Outcome> {
-    return node.kind === "blob" ? this.putBlob(node, content) : this.putManifest(node);
+    return node.kind === "blob" ? this.#putBlob(node, content) : this.#putManifest(node);
   }
 
   async tag({ reference, descriptor }: Root): Promise<void> {
     const { registry, repository, tag } = reference;
     if (tag === undefined) return;
-    const target = this.target(`${registry}/${repository}`);
-    const manifest = this.manifests.get(descriptor.digest);
+    const target = this.#target(`${registry}/${repository}`);
+    const manifest = this.#manifests.get(descriptor.digest);
     if (manifest === undefined)
       throw new Fault(`cannot tag ${formatReference(reference)} before its content`);
     const wanted = { reference: tag, digest: descriptor.digest };
-    if (await this.holdsManifest(target, wanted)) return;
-    await this.sendManifest(target, wanted, manifest);
+    if (await this.#holdsManifest(target, wanted)) return;
+    await this.#sendManifest(target, wanted, manifest);
   }
 
-  private async putBlob(node: Node, content: Content): Promise<Outcome> {
+  async #putBlob(node: Node, content: Content): Promise<Outcome> {
     const { digest } = node.descriptor;
-    const targets = [...node.repositories].map((name) => this.target(name));
+    const targets = [...node.repositories].map((name) => this.#target(name));
     const missing: UploadTarget[] = [];
     let holder: UploadTarget | undefined;
     for (const target of targets) {
-      if (await this.holdsBlob(target, digest)) holder ??= target;
+      // Once one holds it, a mount is as cheap as a question, and harmless where it is there already.
+      if (holder === undefined && (await this.#holdsBlob(target, digest))) holder = target;
       else missing.push(target);
     }
     let outcome: Outcome = missing.length === 0 ? "present" : "mounted";
     for (const target of missing) {
-      const granted = holder === undefined ? "no" : await this.mount(target, holder, digest);
+      const granted = holder === undefined ? "no" : await this.#mount(target, holder, digest);
       if (granted !== "mounted") {
         await upload(target, node.descriptor, { content, session: granted === "no" ? undefined : granted });
         outcome = "copied";
@@ -56,7 +69,7 @@ export class RegistrySink implements Sink {
     return outcome;
   }
 
-  private async holdsBlob({ client, repository, scopes }: UploadTarget, digest: Digest): Promise<boolean> {
+  async #holdsBlob({ client, repository, scopes }: UploadTarget, digest: Digest): Promise<boolean> {
     const endpoint = { kind: "headBlob", repository, digest } as const;
     const response = await client.send(endpoint, scopes);
     if (response.status === 200) return true;
@@ -65,7 +78,7 @@ export class RegistrySink implements Sink {
   }
 
   /** `no`, or the upload session that a registry opens instead; whatever goes wrong, the blob can be sent. */
-  private async mount(to: UploadTarget, from: UploadTarget, digest: Digest): Promise<"mounted" | "no" | URL> {
+  async #mount(to: UploadTarget, from: UploadTarget, digest: Digest): Promise<"mounted" | "no" | URL> {
     const endpoint = { kind: "mountBlob", repository: to.repository, from: from.repository, digest } as const;
     const url = await to.client.urlOf(endpoint);
     const scopes: Scope[] = [...to.scopes, { repository: from.repository, actions: "pull" }];
@@ -75,25 +88,26 @@ export class RegistrySink implements Sink {
     return response.status === 202 ? locationOf(response, url) : "no";
   }
 
-  private async putManifest(node: Node): Promise<Outcome> {
+  async #putManifest(node: Node): Promise<Outcome> {
     const { digest, mediaType } = node.descriptor;
     if (node.bytes === undefined)
       throw new Fault(`cannot send the manifest ${digest}: its bytes are not known`);
     const manifest = { bytes: node.bytes, mediaType };
-    this.manifests.set(digest, manifest);
+    this.#manifests.set(digest, manifest);
     let outcome: Outcome = "present";
     for (const name of node.repositories) {
-      const target = this.target(name);
+      if (this.#tagged.has(`${name}@${digest}`)) continue;
+      const target = this.#target(name);
       const wanted = { reference: digest, digest };
-      if (await this.holdsManifest(target, wanted)) continue;
-      await this.sendManifest(target, wanted, manifest);
+      if (await this.#holdsManifest(target, wanted)) continue;
+      await this.#sendManifest(target, wanted, manifest);
       outcome = "copied";
     }
     return outcome;
   }
 
   /** Whether `reference`, a tag or a digest, already stands for exactly this content. */
-  private async holdsManifest(
+  async #holdsManifest(
     { client, repository, scopes }: UploadTarget,
     { reference, digest }: { reference: string; digest: Digest },
   ): Promise<boolean> {
@@ -107,7 +121,7 @@ export class RegistrySink implements Sink {
     return response.headers.get("docker-content-digest") === digest;
   }
 
-  private async sendManifest(
+  async #sendManifest(
     { client, repository, scopes }: UploadTarget,
     { reference, digest }: { reference: string; digest: Digest },
     { bytes, mediaType }: { bytes: Uint8Array; mediaType: string },
@@ -124,9 +138,9 @@ export class RegistrySink implements Sink {
     }
   }
 
-  private target(name: RepositoryName): UploadTarget {
+  #target(name: RepositoryName): UploadTarget {
     const { registry, repository } = parseRepositoryName(name);
     const scopes: Scope[] = [{ repository, actions: "pull,push" }];
-    return { client: this.registries.client(registry), repository, scopes };
+    return { client: this.#registries.client(registry), repository, scopes };
   }
 }

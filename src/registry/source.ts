@@ -19,15 +19,15 @@ import type { Registries } from "./client.ts";
 
 /** Registries as a source. Blobs are never asked for with HEAD: some answer 401 to that and not to GET. */
 export class RegistrySource implements Source {
-  private readonly registries: Registries;
+  readonly #registries: Registries;
 
   constructor(registries: Registries) {
-    this.registries = registries;
+    this.#registries = registries;
   }
 
   async manifest(reference: Reference): Promise<ManifestBytes> {
     try {
-      return await this.fetchManifest(reference);
+      return await this.#fetchManifest(reference);
     } catch (cause) {
       throw new Fault(`cannot read ${formatReference(reference)}`, { cause, hint: hintFor(cause) });
     }
@@ -38,25 +38,25 @@ export class RegistrySource implements Source {
     const [first, ...others] = node.repositories;
     if (first === undefined) throw new Fault(`cannot find ${node.descriptor.digest}: no repository wants it`);
     let repository = first;
-    let response = await this.openAt(node, repository, 0);
+    let response = await this.#openAt(node, repository, 0);
     for (const other of others) {
       if (response.status !== 404) break;
       await response.body?.cancel();
       repository = other;
-      response = await this.openAt(node, repository, 0);
+      response = await this.#openAt(node, repository, 0);
     }
-    return this.stream(node, repository, response);
+    return this.#stream(node, repository, response);
   }
 
   /** The answer in hand, then as many more as it takes. */
-  private async stream(node: Node, repository: RepositoryName, first: Response): Promise<ByteStream> {
+  async #stream(node: Node, repository: RepositoryName, first: Response): Promise<ByteStream> {
     const { registry, repository: path } = parseRepositoryName(repository);
-    const client = this.registries.client(registry);
+    const client = this.#registries.client(registry);
     const { digest } = node.descriptor;
     const url = await client.urlOf({ kind: "getBlob", repository: path, digest });
     let inHand: Response | undefined = first;
     const openAt = async (offset: number) => {
-      const response = inHand ?? (await this.openAt(node, repository, offset));
+      const response = inHand ?? (await this.#openAt(node, repository, offset));
       inHand = undefined;
       if (response.status === 200 || response.status === 206) return response;
       const passing = passingStatus(response);
@@ -66,15 +66,15 @@ export class RegistrySource implements Source {
     return download({ url, openAt, policy: client.http.policy });
   }
 
-  private openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {
+  #openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {
     const { registry, repository } = parseRepositoryName(name);
     const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
     const endpoint = { kind: "getBlob", repository, digest: node.descriptor.digest } as const;
-    return this.registries.client(registry).send(endpoint, pull(repository), { headers });
+    return this.#registries.client(registry).send(endpoint, pull(repository), { headers });
   }
 
-  private async fetchManifest({ registry, repository, tag, digest }: Reference): Promise<ManifestBytes> {
-    const client = this.registries.client(registry);
+  async #fetchManifest({ registry, repository, tag, digest }: Reference): Promise<ManifestBytes> {
+    const client = this.#registries.client(registry);
     const endpoint = { kind: "getManifest", repository, reference: digest ?? tag ?? "" } as const;
     const url = await client.urlOf(endpoint);
     const headers = { accept: MANIFEST_MEDIA_TYPES.join(", ") };

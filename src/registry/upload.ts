@@ -29,14 +29,18 @@ export async function upload(
   { content, session }: { content: Content; session?: URL | undefined },
 ): Promise<void> {
   let open = session;
-  await retried(target.client.http.policy, `upload of ${digest}`, async () => {
-    const start = open ?? (await startUpload(target, digest));
-    open = undefined;
-    const filled = size === 0 ? start : await sendBytes(target, start, { content, size });
-    filled.searchParams.set("digest", digest);
-    const put: HttpRequest = { method: "PUT", url: filled, headers: OCTETS, retry: "none" };
-    await expect(target, put, [201, 204]);
-  });
+  await retried(
+    target.client.http.policy,
+    () => `upload of ${digest}`,
+    async () => {
+      const start = open ?? (await startUpload(target, digest));
+      open = undefined;
+      const filled = size === 0 ? start : await sendBytes(target, start, { content, size });
+      filled.searchParams.set("digest", digest);
+      const put: HttpRequest = { method: "PUT", url: filled, headers: OCTETS, retry: "none" };
+      await expect(target, put, [201, 204]);
+    },
+  );
 }
 
 async function startUpload(
@@ -79,14 +83,14 @@ async function sendBytes(
 /** A request body that remembers why it broke: the runtime would only say that the connection did. */
 class WatchedStream {
   failure: unknown;
-  private readonly content: Content;
+  readonly #content: Content;
 
   constructor(content: Content) {
-    this.content = content;
+    this.#content = content;
   }
 
   open(): ReadableStream<Uint8Array> {
-    const chunks = this.content.stream()[Symbol.asyncIterator]();
+    const chunks = this.#content.stream()[Symbol.asyncIterator]();
     return new ReadableStream({
       pull: async (controller) => {
         try {

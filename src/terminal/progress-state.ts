@@ -154,7 +154,13 @@ export class ProgressState {
     const { digest, size } = node.descriptor;
     const flight = this.#flights.get(digest);
     if (flight === undefined) return;
-    this.#done += size - flight.received;
+    // A slice that the kernel sends is not seen on its way: it counts as moved once it is there.
+    const unseen = size - flight.received;
+    this.#done += unseen;
+    if (outcome === "copied") {
+      this.#totals.moved += unseen;
+      this.#sample();
+    }
     this.#flights.delete(digest);
     if (node.kind === "blob") this.#totals.blobs[outcome] += 1;
   }

@@ -60,22 +60,22 @@ export async function resolve(
 /** Manifests read so far. A digest under way is awaited, never asked for twice. */
 class Graph {
   readonly known = new Map<Digest, KnownManifest>();
-  private readonly source: Source;
-  private readonly pending = new Map<Digest, Promise<void>>();
+  readonly #source: Source;
+  readonly #pending = new Map<Digest, Promise<void>>();
 
   constructor(source: Source) {
-    this.source = source;
+    this.#source = source;
   }
 
   async root(reference: Reference): Promise<Descriptor> {
-    const found = await this.source.manifest(reference);
+    const found = await this.#source.manifest(reference);
     const manifest = parseManifest(found.bytes);
     if (isIndexType(manifest.mediaType)) {
-      await this.below(reference, found, 0);
+      await this.#below(reference, found, 0);
       return found.descriptor;
     }
     // A bare image says what it runs on only in its config.
-    const config = await this.config(reference, manifest);
+    const config = await this.#config(reference, manifest);
     const platform = config && parseConfigPlatform(config);
     const descriptor = platform === undefined ? found.descriptor : { ...found.descriptor, platform };
     this.known.set(descriptor.digest, {
@@ -87,31 +87,31 @@ class Graph {
     return found.descriptor;
   }
 
-  private async below(reference: Reference, found: ManifestBytes, depth: number): Promise<void> {
+  async #below(reference: Reference, found: ManifestBytes, depth: number): Promise<void> {
     const { descriptor, bytes } = found;
     if (this.known.has(descriptor.digest)) return;
     if (depth > MAX_DEPTH) throw new Fault(`cannot follow indexes nested more than ${MAX_DEPTH} deep`);
     const manifest = parseManifest(bytes);
-    for (const child of manifest.manifests) await this.child(reference, child, depth + 1);
+    for (const child of manifest.manifests) await this.#child(reference, child, depth + 1);
     this.known.set(descriptor.digest, { descriptor, bytes, manifest });
   }
 
-  private child(parent: Reference, { digest, platform }: Descriptor, depth: number): Promise<void> {
-    const started = this.pending.get(digest);
+  #child(parent: Reference, { digest, platform }: Descriptor, depth: number): Promise<void> {
+    const started = this.#pending.get(digest);
     if (started !== undefined) return started;
     const { registry, repository } = parent;
     const reference: Reference = { registry, repository, digest };
-    const promise = this.source.manifest(reference).then((found) => {
+    const promise = this.#source.manifest(reference).then((found) => {
       const descriptor = platform === undefined ? found.descriptor : { ...found.descriptor, platform };
-      return this.below(reference, { ...found, descriptor }, depth);
+      return this.#below(reference, { ...found, descriptor }, depth);
     });
-    this.pending.set(digest, promise);
+    this.#pending.set(digest, promise);
     // Another root may succeed where this one failed, e.g. in a repository that may be read.
-    promise.catch(() => this.pending.delete(digest));
+    promise.catch(() => this.#pending.delete(digest));
     return promise;
   }
 
-  private async config(reference: Reference, { config }: Manifest): Promise<Uint8Array | undefined> {
+  async #config(reference: Reference, { config }: Manifest): Promise<Uint8Array | undefined> {
     if (config === undefined || !isImageConfigType(config.mediaType)) return;
     if (config.size > MAX_CONFIG_BYTES) {
       throw new Fault(`cannot read an image config of ${config.size} bytes`);
@@ -123,7 +123,7 @@ class Graph {
       children: [],
       repositories: new Set([repository]),
     } as const;
-    const chunks = await Array.fromAsync(verified(await this.source.open(node), config));
+    const chunks = await Array.fromAsync(verified(await this.#source.open(node), config));
     return Buffer.concat(chunks);
   }
 }

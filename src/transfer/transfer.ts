@@ -29,40 +29,40 @@ export function transfer(
 }
 
 class Transfer {
-  private readonly plan: Plan;
-  private readonly source: Source;
-  private readonly sink: Sink;
-  private readonly options: TransferOptions;
+  readonly #plan: Plan;
+  readonly #source: Source;
+  readonly #sink: Sink;
+  readonly #options: TransferOptions;
   /** Blobs in the order of the plan, which is that of the archive; `nextBlob` is the first not yet started. */
-  private readonly blobs: Node[];
-  private nextBlob = 0;
+  readonly #blobs: Node[];
+  #nextBlob = 0;
   /** Manifests whose children are all there; they go before further blobs, so that roots get whole early. */
-  private readonly ready: Node[] = [];
-  private nextReady = 0;
-  private readonly missingChildren = new Map<Digest, number>();
-  private readonly parents = new Map<Digest, Node[]>();
-  private readonly rootsOf: Map<Digest, Root[]>;
-  private readonly failures = new Map<Digest, unknown>();
-  private readonly named = new Set<Root>();
-  private readonly namingFailures = new Map<Root, unknown>();
-  private active = 0;
-  private stopped = false;
+  readonly #ready: Node[] = [];
+  #nextReady = 0;
+  readonly #missingChildren = new Map<Digest, number>();
+  readonly #parents = new Map<Digest, Node[]>();
+  readonly #rootsOf: Map<Digest, Root[]>;
+  readonly #failures = new Map<Digest, unknown>();
+  readonly #named = new Set<Root>();
+  readonly #namingFailures = new Map<Root, unknown>();
+  #active = 0;
+  #stopped = false;
 
   constructor(plan: Plan, source: Source, sink: Sink, options: TransferOptions) {
-    this.plan = plan;
-    this.source = source;
-    this.sink = sink;
-    this.options = options;
+    this.#plan = plan;
+    this.#source = source;
+    this.#sink = sink;
+    this.#options = options;
     const nodes = [...plan.nodes.values()];
-    this.blobs = nodes.filter((node) => node.kind === "blob");
-    this.rootsOf = Map.groupBy(plan.roots, (root) => root.descriptor.digest);
-    for (const node of nodes.filter((each) => each.kind === "manifest")) this.expect(node);
+    this.#blobs = nodes.filter((node) => node.kind === "blob");
+    this.#rootsOf = Map.groupBy(plan.roots, (root) => root.descriptor.digest);
+    for (const node of nodes.filter((each) => each.kind === "manifest")) this.#expect(node);
   }
 
   async run(): Promise<TransferResult> {
-    const { plan, options } = this;
+    const [plan, options] = [this.#plan, this.#options];
     const stop = () => {
-      this.stopped = true;
+      this.#stopped = true;
     };
     options.signal.addEventListener("abort", stop, { once: true });
     options.listener({
@@ -71,89 +71,89 @@ class Transfer {
       bytes: planBytes(plan),
       artifacts: plan.roots.length,
     });
-    await new Promise<void>((resolve) => this.pump(resolve));
+    await new Promise<void>((resolve) => this.#pump(resolve));
     options.signal.removeEventListener("abort", stop);
     options.signal.throwIfAborted();
-    return { lost: this.lost() };
+    return { lost: this.#lost() };
   }
 
-  private expect(node: Node): void {
-    if (node.children.length === 0) this.ready.push(node);
-    this.missingChildren.set(node.descriptor.digest, node.children.length);
+  #expect(node: Node): void {
+    if (node.children.length === 0) this.#ready.push(node);
+    this.#missingChildren.set(node.descriptor.digest, node.children.length);
     for (const child of node.children) {
-      const parents = this.parents.get(child);
-      if (parents === undefined) this.parents.set(child, [node]);
+      const parents = this.#parents.get(child);
+      if (parents === undefined) this.#parents.set(child, [node]);
       else parents.push(node);
     }
   }
 
   /** Starts what can be started; `done` is called when nothing is left or in flight. */
-  private pump(done: () => void): void {
-    while (this.active < this.options.jobs && !this.stopped) {
+  #pump(done: () => void): void {
+    while (this.#active < this.#options.jobs && !this.#stopped) {
       const node =
-        this.nextReady < this.ready.length ? this.ready[this.nextReady++] : this.blobs[this.nextBlob++];
+        this.#nextReady < this.#ready.length ? this.#ready[this.#nextReady++] : this.#blobs[this.#nextBlob++];
       if (node === undefined) break;
-      this.active++;
-      void this.move(node).then(() => {
-        this.active--;
-        this.pump(done);
+      this.#active++;
+      void this.#move(node).then(() => {
+        this.#active--;
+        this.#pump(done);
       });
     }
-    if (this.active === 0) done();
+    if (this.#active === 0) done();
   }
 
   /** Never rejects: a failure is kept, and what needs the node is given up. */
-  private async move(node: Node): Promise<void> {
-    const { listener } = this.options;
+  async #move(node: Node): Promise<void> {
+    const { listener } = this.#options;
     listener({ type: "begin", node });
     try {
-      const outcome = await this.sink.put(node, this.contentOf(node));
+      const outcome = await this.#sink.put(node, this.#contentOf(node));
       listener({ type: "end", node, outcome });
     } catch (error) {
       listener({ type: "failed", node, error });
-      this.fail(node.descriptor.digest, error);
+      this.#fail(node.descriptor.digest, error);
       return;
     }
-    for (const root of this.rootsOf.get(node.descriptor.digest) ?? []) await this.name(root);
-    for (const parent of this.parents.get(node.descriptor.digest) ?? []) {
+    for (const root of this.#rootsOf.get(node.descriptor.digest) ?? []) await this.#name(root);
+    for (const parent of this.#parents.get(node.descriptor.digest) ?? []) {
       const { digest } = parent.descriptor;
-      const missing = (this.missingChildren.get(digest) ?? 0) - 1;
-      this.missingChildren.set(digest, missing);
-      if (missing === 0 && !this.failures.has(digest)) this.ready.push(parent);
+      const missing = (this.#missingChildren.get(digest) ?? 0) - 1;
+      this.#missingChildren.set(digest, missing);
+      if (missing === 0 && !this.#failures.has(digest)) this.#ready.push(parent);
     }
   }
 
-  private async name(root: Root): Promise<void> {
+  async #name(root: Root): Promise<void> {
     try {
-      await this.sink.tag(root);
-      this.named.add(root);
-      this.options.listener({ type: "artifact", root });
+      await this.#sink.tag(root);
+      this.#named.add(root);
+      this.#options.listener({ type: "artifact", root });
     } catch (error) {
-      this.namingFailures.set(root, error);
-      this.options.listener({ type: "lost", root, error });
-      if (this.options.onFailure === "stop") this.stopped = true;
+      this.#namingFailures.set(root, error);
+      this.#options.listener({ type: "lost", root, error });
+      if (this.#options.onFailure === "stop") this.#stopped = true;
     }
   }
 
-  private fail(digest: Digest, error: unknown): void {
-    if (this.options.onFailure === "stop") this.stopped = true;
-    if (this.failures.has(digest)) return;
-    this.failures.set(digest, error);
-    for (const root of this.rootsOf.get(digest) ?? []) this.options.listener({ type: "lost", root, error });
-    for (const parent of this.parents.get(digest) ?? []) this.fail(parent.descriptor.digest, error);
+  #fail(digest: Digest, error: unknown): void {
+    if (this.#options.onFailure === "stop") this.#stopped = true;
+    if (this.#failures.has(digest)) return;
+    this.#failures.set(digest, error);
+    for (const root of this.#rootsOf.get(digest) ?? []) this.#options.listener({ type: "lost", root, error });
+    for (const parent of this.#parents.get(digest) ?? []) this.#fail(parent.descriptor.digest, error);
   }
 
-  private lost(): TransferResult["lost"] {
-    return this.plan.roots
-      .filter((root) => !this.named.has(root))
+  #lost(): TransferResult["lost"] {
+    return this.#plan.roots
+      .filter((root) => !this.#named.has(root))
       .map((root) => ({
         root,
-        error: this.failures.get(root.descriptor.digest) ?? this.namingFailures.get(root),
+        error: this.#failures.get(root.descriptor.digest) ?? this.#namingFailures.get(root),
       }));
   }
 
-  private contentOf(node: Node): Content {
-    const { source, options } = this;
+  #contentOf(node: Node): Content {
+    const [source, options] = [this.#source, this.#options];
     // Of a piece that is fetched again after a failure only what lies beyond the first try is news.
     let told = 0;
     async function* stream(): ByteStream & AsyncGenerator<Uint8Array> {

@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Who may come in. `token`: asks at `realm`, trusts what `certificate` (a file) has signed. */
-export type DockerAuth =
+type DockerAuth =
   | { kind: "htpasswd"; username: string; password: string }
   | { kind: "token"; realm: string; service: string; issuer: string; certificate: string };
 
@@ -12,22 +13,28 @@ export interface DockerRegistryOptions {
   /** Files in PEM form. */
   tls?: { certificate: string; key: string };
   auth?: DockerAuth;
-  /** Default: a folder of its own, removed at the end. */
-  directory?: string;
+  /** Where its storage is made, and removed at the end. Default: the temporary folder. */
+  parent?: string;
 }
 
 export interface DockerRegistry {
   /** `127.0.0.1:PORT` */
   host: string;
   url: string;
+  /** Its storage. */
   directory: string;
   stop(): Promise<void>;
 }
 
+/** A folder for what need not outlive the run: in memory where that is possible. */
+export function fastFolder(): string {
+  return existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+}
+
 /** Debian's docker-registry (distribution 2.8) as a process of its own, on a free port. */
 export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
-  const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-docker-registry-"));
-  const directory = options.directory ?? join(folder, "data");
+  const folder = await mkdtemp(join(options.parent ?? tmpdir(), "eksa-airgap-docker-registry-"));
+  const directory = join(folder, "data");
   const host = `127.0.0.1:${await freePort()}`;
   const url = `${options.tls === undefined ? "http" : "https"}://${host}`;
   const config = {

@@ -1,0 +1,14 @@
+import { test } from "bun:test";
+
+const inCi = (process.env.CI ?? "") !== "" && process.env.CI !== "false";
+
+/**
+ * `test` for what only real tools can show. Where one is missing the test is skipped by name on a user's
+ * machine; with `CI` set it runs all the same, and fails on the missing tool.
+ */
+export function testWith(...tools: readonly string[]): typeof test {
+  const missing = tools.filter((tool) => Bun.which(tool) === null);
+  if (missing.length === 0 || inCi) return test;
+  console.warn(`skipped for want of ${missing.join(", ")}:`);
+  return test.skip as typeof test;
+}
