@@ -27,15 +27,26 @@ export class Fault extends Error {
   }
 }
 
-/** The gravest kind in a chain of causes: a mismatch stays a mismatch however often it is wrapped. */
+/** Links of a failure that are looked at, those of an AggregateError included. */
+const MOST_LINKS = 10_000;
+
+/** The gravest kind among an error and all that caused it: a mismatch stays one however often it is wrapped. */
 export function faultKind(error: unknown): FaultKind {
   let kind: FaultKind = "failed";
-  for (const link of causes(error)) {
-    const found = link instanceof Fault ? link.kind : "failed";
-    if (found === "mismatch") return found;
-    if (found === "usage") kind = found;
+  // A set is walked in order of insertion, what is added on the way included, and each link once.
+  const links = new Set([error]);
+  for (const link of links) {
+    if (link instanceof Fault && link.kind === "mismatch") return "mismatch";
+    if (link instanceof Fault && link.kind === "usage") kind = "usage";
+    for (const below of directCauses(link)) if (links.size < MOST_LINKS) links.add(below);
   }
   return kind;
+}
+
+function directCauses(error: unknown): unknown[] {
+  if (!(error instanceof Error)) return [];
+  const parts: unknown = error instanceof AggregateError ? error.errors : [];
+  return [error.cause, ...(Array.isArray(parts) ? parts.slice(0, MOST_LINKS) : [])];
 }
 
 /** An error and everything that caused it, outermost first; a cycle ends the walk. */

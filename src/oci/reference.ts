@@ -22,7 +22,8 @@ const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const LONGEST = 255;
 
 export function isRegistry(text: string): boolean {
-  return text.length <= LONGEST && REGISTRY.test(text);
+  // The grammar alone lets through what has no address: port 99999, 1.2.3.999, a broken `xn--`.
+  return text.length <= LONGEST && REGISTRY.test(text) && URL.canParse(`https://${text}`);
 }
 
 export function isRepository(text: string): boolean {
@@ -46,18 +47,18 @@ export function parseReference(text: string): Reference {
   const colon = named.indexOf(":", slash);
   const repository = named.slice(slash + 1, colon < 0 ? undefined : colon);
   if (!isRegistry(registry) || !looksLikeHost(registry)) {
-    throw malformed(text, `\`${registry}\` is not a registry host`, "write it as `HOST/REPOSITORY:TAG`");
+    throw malformed(text, `${quote(registry)} is not a registry host`, "write it as `HOST/REPOSITORY:TAG`");
   }
-  if (!isRepository(repository)) throw malformed(text, `\`${repository}\` is not a repository name`);
+  if (!isRepository(repository)) throw malformed(text, `${quote(repository)} is not a repository name`);
   const reference: Reference = { registry, repository };
   if (colon >= 0) {
     const tag = named.slice(colon + 1);
-    if (!isTag(tag)) throw malformed(text, `\`${tag}\` is not a tag`);
+    if (!isTag(tag)) throw malformed(text, `${quote(tag)} is not a tag`);
     reference.tag = tag;
   }
   if (at >= 0) {
     const digest = text.slice(at + 1);
-    if (!isDigest(digest)) throw malformed(text, `\`${digest}\` is not a digest`);
+    if (!isDigest(digest)) throw malformed(text, `${quote(digest)} is not a digest`);
     reference.digest = digest;
   }
   if (reference.tag === undefined && reference.digest === undefined) {
@@ -97,5 +98,9 @@ function looksLikeHost(text: string): boolean {
 }
 
 function malformed(text: string, why: string, hint?: string): Fault {
-  return new Fault(`cannot read \`${text.slice(0, 300)}\` as an image reference: ${why}`, { hint });
+  return new Fault(`cannot read ${quote(text)} as an image reference: ${why}`, { hint });
+}
+
+function quote(text: string): string {
+  return `\`${text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text}\``;
 }
