@@ -6,7 +6,7 @@ import { explainBody } from "./wire.ts";
 export async function readBounded(response: Response, url: URL, limit: number): Promise<Uint8Array> {
   const announced = Number(response.headers.get("content-length") ?? 0);
   if (announced > limit) {
-    await response.body?.cancel();
+    await cancelBody(response);
     throw tooLong(url, limit);
   }
   const chunks: Uint8Array[] = [];
@@ -22,6 +22,11 @@ export async function readBounded(response: Response, url: URL, limit: number): 
 /** Drops a body that nobody wants, so that its connection can serve the next request. */
 export async function discard(response: Response, url: URL): Promise<void> {
   await readBounded(response, url, 64 * 1024).catch(() => {});
+}
+
+/** Ends a body that nobody wants, and with it its connection; one that broke before is as good. */
+export async function cancelBody(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => {});
 }
 
 /** A body's chunks; a broken connection fails as a `NetworkError`. */

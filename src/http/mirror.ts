@@ -11,9 +11,8 @@ export function parseMirror(text: string): Mirror | undefined {
   const host = text.slice(0, Math.max(equals, 0)).toLowerCase();
   const address = text.slice(equals + 1);
   const full = /^https?:\/\//i.test(address) ? address : `https://${address}`;
-  if (host === "" || !URL.canParse(`https://${host}`) || !URL.canParse(full)) return;
+  if (!/^[^/\\?#@]+$/.test(host) || !URL.canParse(`https://${host}`) || !URL.canParse(full)) return;
   const url = new URL(full);
-  if (new URL(`https://${host}`).pathname !== "/" || host.includes("/")) return;
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") return;
   return { host, origin: new URL(url.origin), path: url.pathname.replace(/^\/+|\/+$/g, "") };
 }
@@ -26,6 +25,9 @@ export function mirrorOf(host: string, mirrors: readonly Mirror[]): Mirror | und
 export function mirroredUrl(url: URL, mirrors: readonly Mirror[]): URL {
   const mirror = mirrorOf(url.host, mirrors);
   if (mirror === undefined) return url;
-  const prefix = mirror.path === "" ? "" : `/${mirror.path}`;
-  return new URL(`${prefix}${url.pathname}${url.search}`, mirror.origin);
+  const mirrored = new URL(mirror.origin);
+  // Set, not resolved: a path that starts with two slashes would be taken for another host.
+  mirrored.pathname = `${mirror.path === "" ? "" : `/${mirror.path}`}${url.pathname}`;
+  mirrored.search = url.search;
+  return mirrored;
 }

@@ -1,3 +1,4 @@
+import { cancelBody } from "./body.ts";
 import { redactUrl } from "./redact.ts";
 import { type HttpRequest, NetworkError, type Transport } from "./transport.ts";
 
@@ -19,7 +20,7 @@ export function following(next: Transport): Transport {
       const location = response.headers.get("location");
       const follow = request.method === "GET" || request.method === "HEAD";
       if (!follow || !REDIRECTS.has(response.status) || location === null) return response;
-      await response.body?.cancel();
+      await cancelBody(response);
       if (hops >= MOST_REDIRECTS) throw refused(current.url, `more than ${MOST_REDIRECTS} redirects`);
       current = redirected(current, location);
     }

@@ -1,3 +1,4 @@
+import { cancelBody } from "./body.ts";
 import { redactUrl } from "./redact.ts";
 import { NetworkError, type Transport } from "./transport.ts";
 
@@ -89,6 +90,8 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
         policy,
         () => `${request.method} ${redactUrl(request.url)}`,
         async () => {
+          // A body that nobody reads would keep its connection from the next try.
+          if (last !== undefined) await cancelBody(last);
           last = undefined;
           const response = await next(request);
           const passing = passingStatus(response);
@@ -112,14 +115,16 @@ export function passingStatus(response: Response): PassingStatus | undefined {
 }
 
 /**
- * Milliseconds to wait from a `Retry-After` header, which holds seconds or an HTTP date.
+ * Milliseconds to wait from a `Retry-After` header, which holds seconds or an HTTP date. Undefined when it
+ * names no time to come: a zero, or a date that only the clocks' difference put into the past, would use
+ * up all tries at once.
  * Spec: RFC 9110, 10.2.3.
  */
 export function retryAfter(header: string | null, now: number): number | undefined {
   if (header === null) return;
   const text = header.trim();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return Number.isFinite(wait) ? Math.min(Math.max(wait, 0), LONGEST_RETRY_AFTER) : undefined;
+  return wait > 0 ? Math.min(wait, LONGEST_RETRY_AFTER) : undefined;
 }
 
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -38,7 +38,10 @@ export function wire(options: WireOptions): Transport {
         ...(url.protocol === "https:" ? { tls } : {}),
       });
     } catch (error) {
-      throw explain(error, url);
+      options.signal.throwIfAborted();
+      // A server that expects TLS ends a plain connection without a word.
+      const hint = "if it speaks TLS, write `https://` before the host";
+      throw explain(error, url, url.protocol === "http:" ? { ECONNRESET: hint } : {});
     }
   };
 }
@@ -70,6 +73,7 @@ const EXPLANATIONS: Record<string, { says: string; hint?: string; retryable: boo
     hint: "check the spelling and this machine's name resolution",
     retryable: true,
   },
+  ECONNRESET: { says: "closed the connection", retryable: true },
   EPROTO: {
     says: "does not speak TLS",
     hint: "if it really speaks plain HTTP, write `http://` before the host",
@@ -89,18 +93,20 @@ const ALIASES: Record<string, string> = {
   ERR_SSL_WRONG_VERSION_NUMBER: "EPROTO",
 };
 
-function explain(error: unknown, url: URL): unknown {
+/** `hints` by code, for what the table cannot know. */
+function explain(error: unknown, url: URL, hints: Record<string, string> = {}): unknown {
   if (!(error instanceof Error) || error.name === "AbortError") return error;
   const raw = "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
   const isCertificate = /CERT|ISSUER|LEAF_SIGNATURE|HOSTNAME|SELF_SIGNED/.test(raw);
   const code = isCertificate ? "CERTIFICATE" : (ALIASES[raw] ?? raw);
   const known = EXPLANATIONS[code];
   const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
+  const hint = hints[code] ?? known?.hint;
   const detail = isCertificate ? ` (${raw})` : "";
   return new NetworkError(`\`${url.host}\` ${fact}${detail}`, {
     code,
     retryable: known?.retryable ?? true,
-    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+    ...(hint === undefined ? {} : { hint }),
   });
 }
 

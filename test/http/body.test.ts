@@ -1,0 +1,52 @@
+import { afterEach, expect, test } from "bun:test";
+import { readBounded } from "../../src/http/body.ts";
+import { plainWire, serve, serveRaw, type TestServer } from "./server.ts";
+
+let server: TestServer | undefined;
+afterEach(() => server?.stop());
+
+async function read(url: URL, limit: number): Promise<Uint8Array> {
+  return readBounded(await plainWire({ method: "GET", url }), url, limit);
+}
+
+test("a body of exactly the limit is read, one byte more is not", async () => {
+  server = serve(() => new Response("0123456789"));
+  expect(Buffer.from(await read(server.url, 10)).toString()).toBe("0123456789");
+  await expect(read(server.url, 9)).rejects.toMatchObject({ code: "TOO_LONG", retryable: false });
+});
+
+test("a body without end is cut, though nothing announced its length", async () => {
+  let sent = 0;
+  server = serve(() => {
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await Bun.sleep(0);
+        sent += 10_000;
+        controller.enqueue(new Uint8Array(10_000));
+      },
+    });
+    return new Response(body);
+  });
+  const url = new URL("?sig=secret", server.url);
+  await expect(read(url, 50_000)).rejects.toThrow(
+    `${server.url}?sig=REDACTED answered with more than 50000 bytes`,
+  );
+  expect(sent).toBeLessThan(50_000_000);
+});
+
+test("a length that is announced is believed enough not to read on", async () => {
+  const raw = serveRaw(() => ({ status: 200, body: "x", length: 99_999_999_999_999 }));
+  await expect(read(raw.url, 1000)).rejects.toMatchObject({ code: "TOO_LONG" });
+  await raw.stop();
+});
+
+test("a body that is cut short is a failure of the network, never a short body", async () => {
+  const raw = serveRaw(() => ({ status: 200, body: "01234", length: 10 }));
+  await expect(read(raw.url, 1000)).rejects.toMatchObject({ name: "NetworkError", retryable: true });
+  await raw.stop();
+});
+
+test("no body is no bytes", async () => {
+  server = serve(() => new Response(null, { status: 204 }));
+  expect(await read(server.url, 0)).toHaveLength(0);
+});
