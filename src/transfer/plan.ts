@@ -75,8 +75,8 @@ function visit(descriptor: Descriptor, repository: RepositoryName, growing: Grow
   const seen = nodes.get(descriptor.digest);
   if (seen !== undefined) {
     if (seen.descriptor.size !== descriptor.size) {
-      throw new Fault(`cannot trust ${descriptor.digest}: one manifest gives it ${seen.descriptor.size} bytes, \
-another ${descriptor.size}`);
+      const sizes = `one manifest gives it ${seen.descriptor.size} bytes, another ${descriptor.size}`;
+      throw new Fault(`cannot trust ${descriptor.digest}: ${sizes}`, { kind: "mismatch" });
     }
     spread(nodes, descriptor.digest, repository);
     return;
@@ -95,8 +95,10 @@ another ${descriptor.size}`);
   for (const child of children) visit(child, repository, growing);
   const config = manifest.manifest.config && nodes.get(manifest.manifest.config.digest);
   if (config !== undefined && manifest.config !== undefined) config.bytes = manifest.config;
+  // What the first index that lists it says, whichever answer came first.
+  const platform = descriptor.platform ?? manifest.descriptor.platform;
   nodes.set(descriptor.digest, {
-    descriptor: manifest.descriptor,
+    descriptor: { ...manifest.descriptor, ...(platform && { platform }) },
     kind: "manifest",
     children: [...new Set(children.map((child) => child.digest))],
     repositories: new Set([repository]),

@@ -4,7 +4,7 @@ import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { type Manifest, type ManifestBytes, parseConfigPlatform, parseManifest } from "../oci/manifest.ts";
 import type { Plan, Root, Source } from "../oci/plan.ts";
-import type { Reference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import { verified } from "../oci/verified.ts";
 import { buildPlan, type KnownManifest } from "./plan.ts";
 import { forEachBounded } from "./pool.ts";
@@ -96,19 +96,30 @@ class Graph {
     this.known.set(descriptor.digest, { descriptor, bytes, manifest });
   }
 
-  #child(parent: Reference, { digest, platform }: Descriptor, depth: number): Promise<void> {
-    const started = this.#pending.get(digest);
-    if (started !== undefined) return started;
-    const { registry, repository } = parent;
-    const reference: Reference = { registry, repository, digest };
-    const promise = this.#source.manifest(reference).then((found) => {
-      const descriptor = platform === undefined ? found.descriptor : { ...found.descriptor, platform };
-      return this.#below(reference, { ...found, descriptor }, depth);
+  async #child(parent: Reference, child: Descriptor, depth: number): Promise<void> {
+    const { digest, size } = child;
+    await this.#once(digest, async () => {
+      const reference: Reference = { registry: parent.registry, repository: parent.repository, digest };
+      await this.#below(reference, await this.#source.manifest(reference), depth);
     });
-    this.#pending.set(digest, promise);
-    // Another root may succeed where this one failed, e.g. in a repository that may be read.
-    promise.catch(() => this.#pending.delete(digest));
-    return promise;
+    const found = this.known.get(digest)?.descriptor.size;
+    if (found === size) return;
+    throw new Fault(`cannot trust ${digest}: an index gives it ${size} bytes, and it has ${found}`, {
+      kind: "mismatch",
+    });
+  }
+
+  /** Where another root's attempt fails, this one's may succeed, e.g. in a repository that may be read. */
+  async #once(digest: Digest, work: () => Promise<void>): Promise<void> {
+    for (let other = this.#pending.get(digest); other !== undefined; other = this.#pending.get(digest)) {
+      if (await other.then(succeeded, failed)) return;
+    }
+    const own = work().catch((error: unknown) => {
+      this.#pending.delete(digest);
+      throw error;
+    });
+    this.#pending.set(digest, own);
+    await own;
   }
 
   async #config(reference: Reference, { config }: Manifest): Promise<Uint8Array | undefined> {
@@ -123,7 +134,14 @@ class Graph {
       children: [],
       repositories: new Set([repository]),
     } as const;
-    const chunks = await Array.fromAsync(verified(await this.#source.open(node), config));
-    return Buffer.concat(chunks);
+    try {
+      const chunks = await Array.fromAsync(verified(await this.#source.open(node), config));
+      return Buffer.concat(chunks);
+    } catch (cause) {
+      throw new Fault(`cannot read the config of ${formatReference(reference)}`, { cause });
+    }
   }
 }
+
+const succeeded = () => true;
+const failed = () => false;

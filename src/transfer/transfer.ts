@@ -4,6 +4,12 @@ import { verified } from "../oci/verified.ts";
 import type { Listener } from "./events.ts";
 import { planBytes } from "./plan.ts";
 
+/**
+ * Bytes after which garbage is collected by force. The runtime hardly counts what a spent response body
+ * holds outside its heap: left alone, 800 blobs cost 25 MiB more than the same bytes in one blob.
+ */
+const COLLECT_AFTER = 128 * 1024 * 1024;
+
 export interface TransferOptions {
   /** Nodes in flight. */
   jobs: number;
@@ -46,6 +52,7 @@ class Transfer {
   readonly #named = new Set<Root>();
   readonly #namingFailures = new Map<Root, unknown>();
   #active = 0;
+  #sinceCollection = 0;
   #stopped = false;
 
   constructor(plan: Plan, source: Source, sink: Sink, options: TransferOptions) {
@@ -61,6 +68,7 @@ class Transfer {
 
   async run(): Promise<TransferResult> {
     const [plan, options] = [this.#plan, this.#options];
+    this.#stopped = options.signal.aborted;
     const stop = () => {
       this.#stopped = true;
     };
@@ -154,6 +162,12 @@ class Transfer {
 
   #contentOf(node: Node): Content {
     const [source, options] = [this.#source, this.#options];
+    const moved = (bytes: number) => {
+      this.#sinceCollection += bytes;
+      if (this.#sinceCollection < COLLECT_AFTER) return;
+      this.#sinceCollection = 0;
+      Bun.gc(true);
+    };
     // Of a piece that is fetched again after a failure only what lies beyond the first try is news.
     let told = 0;
     async function* stream(): ByteStream & AsyncGenerator<Uint8Array> {
@@ -161,6 +175,7 @@ class Transfer {
       let seen = 0;
       for await (const chunk of verified(opened, node.descriptor)) {
         seen += chunk.length;
+        moved(chunk.length);
         if (seen > told) {
           options.listener({ type: "bytes", node, bytes: seen - told });
           told = seen;
