@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { verified } from "../oci/verified.ts";
-import { padded } from "./header.ts";
-import { END_MARKER_BYTES, type Entry, type Layout } from "./layout.ts";
+import { END_MARKER_BYTES, padded } from "./header.ts";
+import { type Entry, headerOf, type Layout } from "./layout.ts";
 import { TarFile } from "./reader.ts";
 
 /** Whether a file is, byte for byte, the archive that a layout describes. Reads each byte once. */
@@ -21,7 +21,8 @@ export async function matchesLayout(path: string, layout: Layout): Promise<boole
 }
 
 async function matchesEntry(tar: TarFile, entry: Entry, digest: Digest | undefined): Promise<boolean> {
-  const { header, headerOffset, offset, size, bytes } = entry;
+  const { headerOffset, offset, size, bytes } = entry;
+  const header = headerOf(entry);
   if (!equal(tar.read(headerOffset, header.length), header)) return false;
   const padding = padded(size) - size;
   if (padding > 0 && !isZero(tar.read(offset + size, padding))) return false;

@@ -3,6 +3,9 @@ import { Fault } from "../oci/fault.ts";
 /** Everything in a tar comes in blocks of this many bytes. */
 export const BLOCK = 512;
 
+/** Two blocks of zeros end a tar. */
+export const END_MARKER_BYTES = 2 * BLOCK;
+
 /** The largest size that eleven octal digits hold is one byte less. */
 const LARGEST_USTAR_SIZE = 8 * 1024 ** 3;
 const LONGEST_USTAR_NAME = 100;
@@ -29,11 +32,10 @@ export function encodeHeader(name: string, size: number): Uint8Array {
   );
   const body = new Uint8Array(padded(records.length));
   body.set(records);
-  const short = longName ? name.slice(0, LONGEST_USTAR_NAME) : name;
   return Buffer.concat([
     ustar(PAX_NAME, records.length, "x"),
     body,
-    ustar(short, size < LARGEST_USTAR_SIZE ? size : 0, "0"),
+    ustar(name, size < LARGEST_USTAR_SIZE ? size : 0, "0"),
   ]);
 }
 
@@ -94,7 +96,7 @@ export function broken(offset: number, why: string): Fault {
 function ustar(name: string, size: number, type: string): Uint8Array {
   const block = new Uint8Array(BLOCK);
   const put = (value: string, at: number) => block.set(encoder.encode(value), at);
-  put(name, 0);
+  block.set(encoder.encode(name).subarray(0, LONGEST_USTAR_NAME));
   put("0000644\0", 100);
   put("0000000\0", 108);
   put("0000000\0", 116);

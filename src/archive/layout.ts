@@ -3,12 +3,11 @@ import { algorithmOf, type Digest, hexOf } from "../oci/digest.ts";
 import type { Plan, Root } from "../oci/plan.ts";
 import { compareBytewise, formatReference } from "../oci/reference.ts";
 import { dockerManifest } from "./docker.ts";
-import { BLOCK, encodeHeader, padded } from "./header.ts";
+import { END_MARKER_BYTES, encodeHeader, padded } from "./header.ts";
 
 /** One file of the archive and its place in it. */
 export interface Entry {
   name: string;
-  header: Uint8Array;
   /** Where the header starts, in bytes from the start of the archive. */
   headerOffset: number;
   /** Where the content starts. */
@@ -28,9 +27,6 @@ export interface Layout {
   size: number;
 }
 
-/** Two blocks of zeros end a tar. */
-export const END_MARKER_BYTES = 2 * BLOCK;
-
 export const LAYOUT_FILE = "oci-layout";
 export const INDEX_FILE = "index.json";
 const DOCKER_FILE = "manifest.json";
@@ -43,7 +39,7 @@ export const NAME_ANNOTATION = {
   containerd: "io.containerd.image.name",
 } as const;
 
-/** The grammar of `org.opencontainers.image.ref.name`: it has no underscore. */
+/** The grammar of `org.opencontainers.image.ref.name`: of all separators only `--` may come twice. */
 const REF_NAME =
   /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
 
@@ -65,6 +61,11 @@ export function layOut(plan: Plan): Layout {
   builder.add(DOCKER_FILE, encoder.encode(dockerManifest(plan)));
   for (const { descriptor, bytes } of [...manifests, ...blobs]) builder.addContent(descriptor, bytes);
   return builder.finish();
+}
+
+/** The block or blocks before an entry's content. Made when wanted: a hundred thousand of them add up. */
+export function headerOf({ name, size }: Entry): Uint8Array {
+  return encodeHeader(name, size);
 }
 
 export function pathOf(digest: Digest): string {
@@ -89,12 +90,10 @@ class Builder {
   }
 
   #place(name: string, size: number, bytes: Uint8Array | undefined): Entry {
-    const header = encodeHeader(name, size);
     const headerOffset = this.#end;
-    const offset = headerOffset + header.length;
+    const offset = headerOffset + encodeHeader(name, size).length;
     const entry: Entry = {
       name,
-      header,
       headerOffset,
       offset,
       size,

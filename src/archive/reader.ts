@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { Fault } from "../oci/fault.ts";
-import { BLOCK, broken, decodeHeader, decodePax, padded } from "./header.ts";
+import { BLOCK, broken, decodeHeader, decodePax, END_MARKER_BYTES, padded } from "./header.ts";
 
 /** Where one file of a tar lies. */
 export interface Extent {
@@ -52,7 +52,10 @@ export class TarFile {
     for (let at = 0; ; ) {
       if (at + BLOCK > this.size) throw this.#cutShort(`there is no end marker at byte ${at}`);
       const header = decodeHeader(this.read(at, BLOCK), at);
-      if (header === undefined) return found;
+      if (header === undefined) {
+        if (at + END_MARKER_BYTES <= this.size) return found;
+        throw this.#cutShort(`half an end marker is at byte ${at}`);
+      }
       const isExtension = header.type === "x" || header.type === "g";
       const size = isExtension ? header.size : sizeOf(extended.get("size"), header.size, at);
       const offset = at + BLOCK;

@@ -11,7 +11,8 @@ import {
 import { dirname } from "node:path";
 import { Fault } from "../oci/fault.ts";
 import type { Content, Node, Outcome, Sink } from "../oci/plan.ts";
-import { END_MARKER_BYTES, type Entry, type Layout } from "./layout.ts";
+import { END_MARKER_BYTES } from "./header.ts";
+import { type Entry, headerOf, type Layout } from "./layout.ts";
 
 /**
  * Writes an archive in place: each entry at the offset that the layout gave it, in whatever order content
@@ -33,12 +34,12 @@ export class ArchiveSink implements Sink {
     } catch (cause) {
       throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, output) });
     }
-    this.#attempt(() => {
-      // A file system that cannot hold so large a file says so now and not after the first 4 GiB.
-      ftruncateSync(this.#file, layout.size);
-      ftruncateSync(this.#file, 0);
-    });
-    for (const entry of layout.entries) if (entry.bytes !== undefined) this.#writeEntry(entry, entry.bytes);
+    try {
+      this.#begin();
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
   }
 
   async put(node: Node, content: Content): Promise<Outcome> {
@@ -46,7 +47,7 @@ export class ArchiveSink implements Sink {
     const entry = this.#layout.byDigest.get(node.descriptor.digest);
     if (entry === undefined)
       throw new Fault(`cannot place ${node.descriptor.digest}: it is not in the layout`);
-    this.#write(entry.header, entry.headerOffset);
+    this.#write(headerOf(entry), entry.headerOffset);
     let position = entry.offset;
     for await (const chunk of content.stream()) {
       this.#write(chunk, position);
@@ -77,8 +78,18 @@ export class ArchiveSink implements Sink {
     rmSync(this.#partial, { force: true });
   }
 
+  #begin(): void {
+    const { size, entries } = this.#layout;
+    this.#attempt(() => {
+      // A file system that cannot hold so large a file says so now and not after the first 4 GiB.
+      ftruncateSync(this.#file, size);
+      ftruncateSync(this.#file, 0);
+    });
+    for (const entry of entries) if (entry.bytes !== undefined) this.#writeEntry(entry, entry.bytes);
+  }
+
   #writeEntry(entry: Entry, bytes: Uint8Array): void {
-    this.#write(entry.header, entry.headerOffset);
+    this.#write(headerOf(entry), entry.headerOffset);
     this.#write(bytes, entry.offset);
   }
 

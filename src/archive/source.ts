@@ -86,12 +86,19 @@ export class ArchiveSource implements Source {
     if (!isRecord(index) || !Array.isArray(index.manifests)) {
       throw this.#damaged(`its \`${INDEX_FILE}\` lists no manifests`);
     }
-    return index.manifests.map((item, position) => {
-      const { digest, annotations } = parseDescriptor(item, `manifests[${position}]`);
+    return index.manifests.map((item, position) => this.#readRoot(item, position));
+  }
+
+  #readRoot(item: unknown, position: number): Reference & { digest: Digest } {
+    const where = `manifests[${position}]`;
+    try {
+      const { digest, annotations } = parseDescriptor(item, where);
       const name = annotations?.[NAME_ANNOTATION.containerd] ?? annotations?.[NAME_ANNOTATION.oci];
-      if (name === undefined) throw this.#damaged(`entry ${position} of its \`${INDEX_FILE}\` has no name`);
+      if (name === undefined) throw new Fault(`\`${where}\` has no name`);
       return { ...parseReference(name), digest };
-    });
+    } catch (cause) {
+      throw this.#damaged(`its \`${INDEX_FILE}\` is broken`, cause);
+    }
   }
 
   #readBounded(name: string, limit: number): Uint8Array {
