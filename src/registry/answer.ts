@@ -1,5 +1,6 @@
 import { readBounded } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
+import { type PassingStatus, passingStatus } from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
 import { parseErrors, type ReportedError } from "./errors.ts";
 
@@ -35,6 +36,16 @@ export async function answerFault(
     status,
     errors,
   });
+}
+
+/** The same as an error that another try may mend, where the status says so. */
+export async function answerError(
+  response: Response,
+  request: { method: string; url: URL },
+): Promise<AnswerFault | PassingStatus> {
+  const passing = passingStatus(response);
+  const fault = await answerFault(response, request);
+  return passing === undefined ? fault : Object.assign(passing, { cause: fault, message: fault.message });
 }
 
 function hintFor(status: number): string | undefined {

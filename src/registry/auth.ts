@@ -70,17 +70,21 @@ export class Authorizer {
     const challenge = this.#challenge;
     if (challenge === undefined) return;
     if (challenge.scheme === "basic") return this.#basic();
+    return `Bearer ${(await this.#token(challenge, scopes)).value}`;
+  }
+
+  async #token(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
     const key = keyOf(scopes);
-    const known = await this.#tokens.get(key);
-    if (known !== undefined && known.usableUntil > Date.now()) return `Bearer ${known.value}`;
+    const known = this.#tokens.get(key);
+    const token = await known;
+    if (token !== undefined && token.usableUntil > Date.now()) return token;
+    // Of the many that find none, or an old one, the first fetches it for all.
+    const current = this.#tokens.get(key);
+    if (current !== undefined && current !== known) return current;
     const fresh = this.#fetchToken(challenge, scopes);
     this.#tokens.set(key, fresh);
-    try {
-      return `Bearer ${(await fresh).value}`;
-    } catch (error) {
-      this.#tokens.delete(key);
-      throw error;
-    }
+    fresh.catch(() => this.#tokens.delete(key));
+    return fresh;
   }
 
   #basic(): string | undefined {
@@ -104,7 +108,8 @@ export class Authorizer {
       for (const scope of wanted) url.searchParams.append("scope", scope);
       const authorization = this.#basic();
       const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
-      return await readToken(await this.#options.transport({ method: "GET", url, headers }), url);
+      const request = { method: "GET", url, headers } as const;
+      return await readToken(await this.#options.transport(request), request);
     } catch (cause) {
       throw new Fault(`cannot get a token for ${registry}`, {
         cause,
@@ -135,7 +140,7 @@ export class Authorizer {
       body: () => form.toString(),
     });
     if (response.status === 404 || response.status === 405) return;
-    return readToken(response, url);
+    return readToken(response, { method: "POST", url });
   }
 
   /** Fails on a realm that would carry credentials from https to the clear. */
@@ -148,8 +153,8 @@ export class Authorizer {
   }
 }
 
-async function readToken(response: Response, url: URL): Promise<Token> {
-  if (!response.ok) throw await answerFault(response, { method: "GET", url });
+async function readToken(response: Response, { method, url }: { method: string; url: URL }): Promise<Token> {
+  if (!response.ok) throw await answerFault(response, { method, url });
   const body = new TextDecoder().decode(await readBounded(response, url, MAX_TOKEN_BYTES));
   const answer = v.safeParse(TokenAnswer, parseJson(body));
   const value = answer.success ? answer.output.token || answer.output.access_token : undefined;

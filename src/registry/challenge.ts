@@ -32,6 +32,8 @@ export function parseChallenges(header: string): Challenge[] {
       if (!parameters.has(name)) parameters.set(name, parameter);
       continue;
     }
+    // An equals sign without a value, e.g. a quote that never ends: the word before it is no scheme.
+    if (scanner.take(/\s*=/y) !== undefined) return challenges;
     challenges.push({ scheme: word.toLowerCase(), parameters: new Map() });
     scanner.skip(/\s*/y);
     scanner.takeData();

@@ -1,10 +1,11 @@
 import { discard } from "../http/body.ts";
 import type { Http } from "../http/client.ts";
 import { type Mirror, mirrorOf } from "../http/mirror.ts";
+import { PassingStatus } from "../http/retry.ts";
 import { type HttpRequest, NetworkError } from "../http/transport.ts";
 import { isLoopback } from "../http/wire.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerFault } from "./answer.ts";
+import { answerError } from "./answer.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import type { CredentialLookup } from "./credentials.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
@@ -131,8 +132,10 @@ export class RegistryClient {
     const response = await this.http.transport(request);
     if (response.status === 401) this.#auth.learn(response, request.url, []);
     else if (!response.ok) {
+      const cause = await answerError(response, request);
+      if (cause instanceof PassingStatus) throw cause;
       throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
-        cause: await answerFault(response, request),
+        cause,
         hint: "check the host and the port; a path in the address is a namespace, not part of the API's",
       });
     }

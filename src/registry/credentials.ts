@@ -62,8 +62,8 @@ function candidateFiles(environment: NodeJS.ProcessEnv): string[] {
   const { REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME } = environment;
   const home = environment.HOME ?? environment.USERPROFILE;
   if (REGISTRY_AUTH_FILE) return [REGISTRY_AUTH_FILE];
-  const configHome = XDG_CONFIG_HOME ?? (home && join(home, ".config"));
-  const dockerHome = DOCKER_CONFIG ?? (home && join(home, ".docker"));
+  const configHome = XDG_CONFIG_HOME || (home && join(home, ".config"));
+  const dockerHome = DOCKER_CONFIG || (home && join(home, ".docker"));
   return [
     ...(XDG_RUNTIME_DIR ? [join(XDG_RUNTIME_DIR, "containers", "auth.json")] : []),
     ...(configHome ? [join(configHome, "containers", "auth.json")] : []),

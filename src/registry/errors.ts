@@ -1,4 +1,3 @@
-import { STATUS_CODES } from "node:http";
 import { isRecord } from "../oci/manifest.ts";
 
 /** Each error code and the status it comes with unless the endpoint says otherwise.
@@ -30,6 +29,26 @@ const CODE_OF_STATUS = new Map<number, ErrorCode>([
   [403, "DENIED"],
   [405, "UNSUPPORTED"],
   [429, "TOOMANYREQUESTS"],
+]);
+
+/** What registries and the proxies before them answer without a word; `node:http` has all, and takes 3 ms to load. */
+const MEANING_OF_STATUS = new Map([
+  [400, "Bad Request"],
+  [401, "Unauthorized"],
+  [403, "Forbidden"],
+  [404, "Not Found"],
+  [405, "Method Not Allowed"],
+  [407, "Proxy Authentication Required"],
+  [408, "Request Timeout"],
+  [411, "Length Required"],
+  [413, "Payload Too Large"],
+  [416, "Range Not Satisfiable"],
+  [429, "Too Many Requests"],
+  [500, "Internal Server Error"],
+  [501, "Not Implemented"],
+  [502, "Bad Gateway"],
+  [503, "Service Unavailable"],
+  [504, "Gateway Timeout"],
 ]);
 
 const MOST_ERRORS = 16;
@@ -125,7 +144,7 @@ function fromText(contentType: string, text: string): string {
 }
 
 function completed(error: ReportedError, status: number): ReportedError {
-  const message = error.message === "" ? (STATUS_CODES[status] ?? "no reason given") : error.message;
+  const message = error.message === "" ? (MEANING_OF_STATUS.get(status) ?? "no reason given") : error.message;
   const code = error.code ?? CODE_OF_STATUS.get(status);
   return code === undefined ? { ...error, message } : { ...error, code, message };
 }

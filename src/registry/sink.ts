@@ -50,17 +50,22 @@ export class RegistrySink implements Sink {
   async #putBlob(node: Node, content: Content): Promise<Outcome> {
     const { digest } = node.descriptor;
     const targets = [...node.repositories].map((name) => this.#target(name));
-    const missing: UploadTarget[] = [];
+    const lacking = new Set<UploadTarget>();
     let holder: UploadTarget | undefined;
     for (const target of targets) {
       // Once one holds it, a mount is as cheap as a question, and harmless where it is there already.
-      if (holder === undefined && (await this.#holdsBlob(target, digest))) holder = target;
-      else missing.push(target);
+      if (holder !== undefined) break;
+      if (await this.#holdsBlob(target, digest)) holder = target;
+      else lacking.add(target);
     }
-    let outcome: Outcome = missing.length === 0 ? "present" : "mounted";
-    for (const target of missing) {
+    const first = holder;
+    let outcome: Outcome = "present";
+    for (const target of targets) {
+      if (target === first) continue;
       const granted = holder === undefined ? "no" : await this.#mount(target, holder, digest);
-      if (granted !== "mounted") {
+      if (granted === "mounted") {
+        if (outcome === "present") outcome = granted;
+      } else if (lacking.has(target) || !(await this.#holdsBlob(target, digest))) {
         await upload(target, node.descriptor, { content, session: granted === "no" ? undefined : granted });
         outcome = "copied";
       }
@@ -82,10 +87,15 @@ export class RegistrySink implements Sink {
     const endpoint = { kind: "mountBlob", repository: to.repository, from: from.repository, digest } as const;
     const url = await to.client.urlOf(endpoint);
     const scopes: Scope[] = [...to.scopes, { repository: from.repository, actions: "pull" }];
-    const response = await to.client.send(endpoint, scopes);
-    await discard(response, url);
-    if (response.status === 201) return "mounted";
-    return response.status === 202 ? locationOf(response, url) : "no";
+    try {
+      const response = await to.client.send(endpoint, scopes);
+      await discard(response, url);
+      if (response.status === 201) return "mounted";
+      return response.status === 202 ? locationOf(response, url) : "no";
+    } catch {
+      // E.g. a token server that refuses both repositories where it may not read the one.
+      return "no";
+    }
   }
 
   async #putManifest(node: Node): Promise<Outcome> {

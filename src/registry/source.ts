@@ -1,6 +1,5 @@
 import { readBounded } from "../http/body.ts";
 import { download } from "../http/download.ts";
-import { passingStatus } from "../http/retry.ts";
 import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import { digestOf, isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
@@ -59,8 +58,7 @@ export class RegistrySource implements Source {
       const response = inHand ?? (await this.#openAt(node, repository, offset));
       inHand = undefined;
       if (response.status === 200 || response.status === 206) return response;
-      const passing = passingStatus(response);
-      if (passing !== undefined) throw passing;
+      // A passing status has been tried again already, below.
       throw await answerFault(response, { method: "GET", url });
     };
     return download({ url, openAt, policy: client.http.policy });

@@ -1,11 +1,11 @@
 import { discard } from "../http/body.ts";
-import { passingStatus, retried } from "../http/retry.ts";
+import { retried } from "../http/retry.ts";
 import type { HttpRequest } from "../http/transport.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Content } from "../oci/plan.ts";
-import { answerFault } from "./answer.ts";
+import { answerError, answerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { RegistryClient } from "./client.ts";
 
@@ -36,7 +36,8 @@ export async function upload(
       const start = open ?? (await startUpload(target, digest));
       open = undefined;
       const filled = size === 0 ? start : await sendBytes(target, start, { content, size });
-      filled.searchParams.set("digest", digest);
+      // Added to the query as it stands: a registry may have signed it.
+      filled.search += `${filled.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
       const put: HttpRequest = { method: "PUT", url: filled, headers: OCTETS, retry: "none" };
       await expect(target, put, [201, 204]);
     },
@@ -120,9 +121,7 @@ async function expect(
     await discard(response, request.url);
     return response;
   }
-  const passing = passingStatus(response);
-  const fault = await answerFault(response, request);
-  throw passing === undefined ? fault : Object.assign(passing, { cause: fault, message: fault.message });
+  throw await answerError(response, request);
 }
 
 /** Where an upload goes on: relative or absolute, its query part of it. Fails when it would leave TLS. */

@@ -1,0 +1,28 @@
+import { createHttp } from "../../src/http/client.ts";
+import type { Mirror } from "../../src/http/mirror.ts";
+import { Registries } from "../../src/registry/client.ts";
+import type { CredentialLookup } from "../../src/registry/credentials.ts";
+
+export interface ConnectOptions {
+  /** Registries whose scheme is known: `http://127.0.0.1:PORT`. */
+  urls?: readonly string[];
+  credentials?: CredentialLookup;
+  mirrors?: readonly Mirror[];
+  /** PEM. */
+  authorities?: readonly string[];
+}
+
+/** The program's own way to registries, only less patient. */
+export function connect({ urls = [], credentials, mirrors = [], authorities = [] }: ConnectOptions) {
+  const http = createHttp({
+    authorities,
+    plainHosts: new Set(),
+    userAgent: "test",
+    signal: new AbortController().signal,
+    retry: { attempts: 3, firstDelay: 1, longestDelay: 5 },
+  });
+  const schemes = new Map(
+    urls.map((url) => [new URL(url).host, url.startsWith("https:") ? ("https" as const) : ("http" as const)]),
+  );
+  return new Registries({ http, credentials: credentials ?? (() => undefined), mirrors, schemes });
+}

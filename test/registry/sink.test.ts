@@ -1,0 +1,147 @@
+import { expect, test } from "bun:test";
+import { digestOf } from "../../src/oci/digest.ts";
+import type { Node, Outcome } from "../../src/oci/plan.ts";
+import type { RegistrySink } from "../../src/registry/sink.ts";
+import { pseudoRandomBytes } from "../support/content.ts";
+import { faultOf, textOf } from "../support/faults.ts";
+import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
+import { asked, contentOf, named, ROBOT, sinkOf } from "./fill.ts";
+import { stoppedAfterEach } from "./started.ts";
+
+const BYTES = pseudoRandomBytes(50_000, "sink");
+const DIGEST = digestOf(BYTES);
+
+const started = stoppedAfterEach();
+const start = (options: TestRegistryOptions = {}) => started(startRegistry(options));
+
+function blobNode(registry: TestRegistry, ...repositories: string[]): Node {
+  const descriptor = { mediaType: "application/octet-stream", digest: DIGEST, size: BYTES.length };
+  return { descriptor, kind: "blob", children: [], repositories: named(registry, ...repositories) };
+}
+
+function putBlob(sink: RegistrySink, node: Node): Promise<Outcome> {
+  return sink.put(node, contentOf(BYTES));
+}
+
+const isMount = (request: Request, url: URL) => request.method === "POST" && url.searchParams.has("mount");
+
+test("a blob is asked for first, sent once, and mounted into the other repositories that want it", async () => {
+  const registry = await start();
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b", "c"))).toBe("copied");
+  expect(asked(registry)).toEqual([
+    `HEAD /v2/a/blobs/${DIGEST}`,
+    `HEAD /v2/b/blobs/${DIGEST}`,
+    `HEAD /v2/c/blobs/${DIGEST}`,
+    "POST /v2/a/blobs/uploads/",
+    "PATCH /v2/a/blobs/uploads/SESSION",
+    `PUT /v2/a/blobs/uploads/SESSION?digest=${DIGEST}`,
+    `POST /v2/b/blobs/uploads/?mount=${DIGEST}&from=a`,
+    `POST /v2/c/blobs/uploads/?mount=${DIGEST}&from=a`,
+  ]);
+  for (const repository of ["a", "b", "c"])
+    expect(await registry.store.blob(repository, DIGEST)).toBeDefined();
+});
+
+test("a blob that one repository holds is mounted from there, and nothing is sent", async () => {
+  const registry = await start();
+  const sink = sinkOf(registry);
+  await putBlob(sink, blobNode(registry, "b"));
+  registry.requests.length = 0;
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("mounted");
+  expect(asked(registry)).toEqual([
+    `HEAD /v2/a/blobs/${DIGEST}`,
+    `HEAD /v2/b/blobs/${DIGEST}`,
+    `POST /v2/a/blobs/uploads/?mount=${DIGEST}&from=b`,
+  ]);
+});
+
+test("a blob that is there is not sent", async () => {
+  const registry = await start();
+  await putBlob(sinkOf(registry), blobNode(registry, "a"));
+  registry.requests.length = 0;
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a"))).toBe("present");
+  expect(asked(registry)).toEqual([`HEAD /v2/a/blobs/${DIGEST}`]);
+});
+
+test("a mount that is answered with a session has the blob sent into that very session", async () => {
+  const registry = await start({
+    // Without its source the registry cannot mount.
+    intercept: (request, url) => {
+      if (!isMount(request, url)) return;
+      const bare = new URL(url.pathname, url);
+      return fetch(bare, { method: "POST", headers: request.headers });
+    },
+  });
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+  expect(asked(registry).slice(2)).toEqual([
+    "POST /v2/a/blobs/uploads/",
+    "PATCH /v2/a/blobs/uploads/SESSION",
+    `PUT /v2/a/blobs/uploads/SESSION?digest=${DIGEST}`,
+    `POST /v2/b/blobs/uploads/?mount=${DIGEST}&from=a`,
+    // The script's own.
+    "POST /v2/b/blobs/uploads/",
+    "PATCH /v2/b/blobs/uploads/SESSION",
+    `PUT /v2/b/blobs/uploads/SESSION?digest=${DIGEST}`,
+  ]);
+  expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+});
+
+test.each([400, 401, 403, 404, 405, 500])(
+  "a mount that is answered with %i has the blob sent",
+  async (status) => {
+    const registry = await start({
+      intercept: (request, url) => (isMount(request, url) ? new Response(null, { status }) : undefined),
+    });
+    expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+    expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+  },
+);
+
+test.each([401, 405])(
+  "where mounts are answered with %i, a second run sends nothing all the same",
+  async (status) => {
+    const registry = await start({
+      intercept: (request, url) => (isMount(request, url) ? new Response(null, { status }) : undefined),
+    });
+    await putBlob(sinkOf(registry), blobNode(registry, "a", "b", "c"));
+    registry.requests.length = 0;
+    expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b", "c"))).toBe("present");
+    expect(asked(registry).filter((line) => /^(?:PATCH|PUT)/.test(line))).toEqual([]);
+  },
+);
+
+test("a mount that is accepted without an address has the blob sent", async () => {
+  const registry = await start({
+    intercept: (request, url) => (isMount(request, url) ? new Response(null, { status: 202 }) : undefined),
+  });
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+  expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+});
+
+test("a token server that refuses two repositories at once, as Docker Hub's may, has the blob sent", async () => {
+  const registry = await start({
+    auth: { scheme: "bearer", ...ROBOT },
+    intercept: (_, url) =>
+      url.searchParams.getAll("scope").length > 1 ? new Response("denied", { status: 401 }) : undefined,
+  });
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+  expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+});
+
+test("a registry that may not be asked is not sent anything", async () => {
+  const registry = await start({
+    intercept: (request) => (request.method === "HEAD" ? new Response(null, { status: 403 }) : undefined),
+  });
+  const fault = await faultOf(() => putBlob(sinkOf(registry), blobNode(registry, "a")));
+  expect(textOf(fault)).toContain(`HEAD ${registry.url}/v2/a/blobs/${DIGEST} answered 403`);
+  expect(asked(registry)).toHaveLength(1);
+});
+
+test("a host that says yes to everything is not believed", async () => {
+  const registry = await start({
+    intercept: (request) => new Response(null, { status: request.method === "HEAD" ? 404 : 200 }),
+  });
+  const fault = await faultOf(() => putBlob(sinkOf(registry), blobNode(registry, "a")));
+  expect(textOf(fault)).toContain("POST");
+  expect(textOf(fault)).toContain("answered 200");
+});

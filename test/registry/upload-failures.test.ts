@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, connect as dial, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { digestOf } from "../../src/oci/digest.ts";
+import { Fault, faultKind } from "../../src/oci/fault.ts";
+import type { ByteStream, Content } from "../../src/oci/plan.ts";
+import { faultOf, textOf } from "../support/faults.ts";
+import { BYTES, DIGEST, inArchive, STREAMED, send, steps } from "./send-blob.ts";
+import { stoppedAfterEach } from "./started.ts";
+import { startUploadServer, type UploadServerOptions } from "./upload-server.ts";
+
+let folder: string;
+let sliced: Content;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eksa-airgap-upload-"));
+  sliced = await inArchive(folder);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const started = stoppedAfterEach();
+const start = (options: UploadServerOptions = {}) => started(startUploadServer(options));
+
+test.each<["PATCH" | "PUT", number]>([
+  ["PATCH", 500],
+  ["PATCH", 503],
+  ["PATCH", 429],
+  ["PUT", 500],
+  ["PUT", 502],
+])("when a %s is answered %i the whole blob starts over in a session of its own", async (method, status) => {
+  let failures = 0;
+  const server = await start({
+    script: (request) =>
+      request.method === method && failures++ === 0 ? new Response("busy", { status }) : undefined,
+  });
+  await send(server.url);
+  const once = method === "PATCH" ? ["POST", "PATCH"] : ["POST", "PATCH", "PUT"];
+  expect(steps(server)).toEqual([...once, "POST", "PATCH", "PUT"]);
+  const sessions = server.requests.filter(({ method }) => method === "PATCH").map(({ url }) => url.pathname);
+  expect(new Set(sessions).size).toBe(2);
+  expect(server.blobs.get(DIGEST)).toEqual(BYTES);
+});
+
+test("a session that was open already is not used again once it has failed", async () => {
+  let failures = 0;
+  const server = await start({
+    script: ({ method }) =>
+      method === "PATCH" && failures++ === 0 ? new Response("busy", { status: 503 }) : undefined,
+  });
+  const opened = await fetch(`${server.url}/v2/a/b/blobs/uploads/`, { method: "POST" });
+  await send(server.url, { session: new URL(opened.headers.get("location") ?? "", server.url) });
+  expect(steps(server)).toEqual(["GET", "PATCH", "POST", "PATCH", "PUT"]);
+  expect(server.blobs.get(DIGEST)).toEqual(BYTES);
+});
+
+/** A way to `host` that breaks its first connection to carry so many bytes. */
+async function breakingProxy(host: string, after: number): Promise<{ url: string; breaks: () => number }> {
+  let breaks = 0;
+  const proxy: Server = createServer((client) => {
+    const [hostname = "", port = ""] = host.split(":");
+    const server = dial(Number(port), hostname);
+    let carried = 0;
+    client.on("data", (chunk) => {
+      carried += chunk.length;
+      if (breaks === 0 && carried > after) {
+        breaks++;
+        client.resetAndDestroy();
+        server.destroy();
+      } else server.write(chunk);
+    });
+    server.on("data", (chunk) => client.write(chunk));
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      one.on("error", () => other.destroy());
+      one.on("close", () => other.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  await started({ stop: async () => void proxy.close() });
+  const address = proxy.address();
+  if (address === null || typeof address === "string") throw new Error("the proxy has no port");
+  return { url: `http://127.0.0.1:${address.port}`, breaks: () => breaks };
+}
+
+test.each<[string, () => Content]>([
+  ["a stream", () => STREAMED],
+  ["a slice", () => sliced],
+])("when the connection breaks in the middle of %s, the whole blob starts over", async (_, content) => {
+  const server = await start();
+  const proxy = await breakingProxy(server.host, 200_000);
+  await send(proxy.url, { content: content() });
+  expect(proxy.breaks()).toBe(1);
+  expect(server.blobs.get(DIGEST)).toEqual(BYTES);
+});
+
+test("a registry that fails for good is given up, with its own last words", async () => {
+  const server = await start({
+    script: ({ method }) => (method === "PATCH" ? new Response("disk on fire", { status: 500 }) : undefined),
+  });
+  const error: unknown = await send(server.url).catch((caught: unknown) => caught);
+  if (!(error instanceof Error)) throw new Error("it did not fail");
+  expect(error.message).toMatch(/PATCH .* answered 500 \(disk on fire\)/);
+  expect(steps(server)).toEqual(["POST", "PATCH", "POST", "PATCH", "POST", "PATCH"]);
+});
+
+test("what a registry refuses is not sent again", async () => {
+  const server = await start({
+    script: ({ method }) => (method === "PATCH" ? new Response(null, { status: 413 }) : undefined),
+  });
+  const fault = await faultOf(() => send(server.url));
+  expect(textOf(fault)).toContain("answered 413");
+  expect(fault.hint).toContain("body size");
+  expect(steps(server)).toEqual(["POST", "PATCH"]);
+});
+
+test("a registry that finds another digest makes it a mismatch", async () => {
+  const server = await start();
+  const fault = await faultOf(() => send(server.url, { digest: digestOf(new Uint8Array(1)) }));
+  expect(faultKind(fault)).toBe("mismatch");
+  expect(textOf(fault)).toContain("DIGEST_INVALID");
+  expect(steps(server)).toEqual(["POST", "PATCH", "PUT"]);
+});
+
+test("content that turns out wrong while it is sent is what is reported, not the connection", async () => {
+  const server = await start();
+  async function* broken(): ByteStream & AsyncGenerator<Uint8Array> {
+    yield BYTES.subarray(0, 100_000);
+    throw new Fault("cannot verify it: the bytes are others", { kind: "mismatch" });
+  }
+  const fault = await faultOf(() =>
+    send(server.url, { content: { stream: broken, slice: () => undefined } }),
+  );
+  expect(faultKind(fault)).toBe("mismatch");
+  expect(fault.message).toBe("cannot verify it: the bytes are others");
+  expect(server.blobs.size).toBe(0);
+});
+
+test.each<["PATCH" | "PUT"]>([["PATCH"], ["PUT"]])(
+  "a token that ends before %s is replaced, and the same bytes are sent again",
+  async (method) => {
+    let issued = 0;
+    let valid = 1;
+    const server = await start({
+      script: (request) => {
+        if (request.url.pathname === "/token") return Response.json({ token: `t${++issued}` });
+        if (request.method === method) valid = 2;
+        if (request.headers.get("authorization") === `Bearer t${valid}`) return;
+        const headers = { "www-authenticate": 'Bearer realm="/token",service="s"' };
+        return new Response(null, { status: 401, headers });
+      },
+    });
+    await send(server.url);
+    expect(server.blobs.get(DIGEST)).toEqual(BYTES);
+    expect(server.requests.filter(({ url }) => url.pathname === "/token")).toHaveLength(2);
+    expect(server.requests.filter(({ method }) => method === "POST")).toHaveLength(1);
+    expect(server.requests.filter((request) => request.method === method)).toHaveLength(2);
+  },
+);
