@@ -22,7 +22,7 @@ const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 /** Milliseconds in which a stopped run puts its affairs in order. */
 const GRACE = 800;
 
-async function run(argv: readonly string[], surroundings: Surroundings): Promise<unknown> {
+async function run(argv: readonly string[], surroundings: Surroundings): Promise<void> {
   const { print } = surroundings;
   // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
@@ -43,6 +43,15 @@ async function run(argv: readonly string[], surroundings: Surroundings): Promise
   throw unknownCommand(words);
 }
 
+/** A reader that has seen enough, as `head` has, is no failure. */
+async function print(text: string): Promise<void> {
+  try {
+    await Bun.write(Bun.stdout, `${text}\n`);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+  }
+}
+
 function startsWith(words: readonly string[], name: readonly string[]): boolean {
   return name.every((word, index) => words[index] === word);
 }
@@ -61,7 +70,12 @@ function unknownCommand(words: readonly string[]): Fault {
 }
 
 async function main(argv: readonly string[]): Promise<void> {
-  const screen = new Screen(process.stderr, process.env);
+  // The runtime's stderr takes twice as long to set up as all the rest of a start: only who writes pays.
+  let opened: Screen | undefined;
+  const openScreen = () => {
+    opened ??= new Screen(process.stderr, process.env);
+    return opened;
+  };
   const stopping = new AbortController();
   let stoppedBy: keyof typeof SIGNAL_CODES | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -75,14 +89,18 @@ async function main(argv: readonly string[]): Promise<void> {
     await run(argv, {
       environment: process.env,
       directory: process.cwd(),
-      screen,
-      print: (text) => Bun.write(Bun.stdout, `${text}\n`),
+      get screen() {
+        return openScreen();
+      },
+      print,
       signal: stopping.signal,
     });
   } catch (error) {
     // Mistakes in the arguments too are told in the form that was asked for.
     const asJson = /(?:^| )--log-format[= ]json(?: |$)/.test(argv.join(" "));
-    createLog({ screen, format: asJson ? "json" : "text" }).error(error);
+    createLog({ screen: openScreen(), format: asJson ? "json" : "text" }).error(
+      stoppedBy === undefined ? error : stopping.signal.reason,
+    );
     process.exitCode = stoppedBy === undefined ? EXIT_CODES[faultKind(error)] : SIGNAL_CODES[stoppedBy];
   }
   process.exit();

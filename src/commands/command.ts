@@ -11,7 +11,7 @@ export interface Surroundings {
   directory: string;
   screen: Screen;
   /** Writes a result to stdout; nothing else goes there. */
-  print: (text: string) => Promise<unknown>;
+  print: (text: string) => Promise<void>;
   /** Aborted when the user wants to stop. */
   signal: AbortSignal;
 }

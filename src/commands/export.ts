@@ -7,7 +7,7 @@ import { ArchiveSink } from "../archive/sink.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/collect.ts";
 import { createReader, MAX_FILE_BYTES } from "../eksa/reader.ts";
-import { isHttp, schemeOf } from "../eksa/uri.ts";
+import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
 import { wrapBundles } from "../eksa/wrap.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
@@ -94,7 +94,7 @@ async function collect({ values, directory, log }: ExportRun, { fetchFile }: Net
   }
   const bytes = local ? await readLocal(resolvePath(directory, source)) : await fetched(source);
   const read = createReader({ http: fetched, paths: local ? "read" : "unresolved", directory });
-  const collection = await collectArtifacts({ source, bytes }, read);
+  const collection = await collectArtifacts({ source: displayUri(source), bytes }, read);
   reportSkipped(log, collection.skipped);
   reportUnpinned(log, collection.unpinned);
   return collection;
@@ -115,7 +115,7 @@ async function readLocal(path: string): Promise<Uint8Array> {
 
 /** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
 async function makePlan(
-  { values, log }: ExportRun,
+  { values, log, signal }: ExportRun,
   { number, files, images }: Collection,
   source: RegistrySource,
 ): Promise<Plan> {
@@ -126,6 +126,8 @@ async function makePlan(
     .sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
   log.info(`reading the manifests of ${references.length} images and charts`);
   const { plan, failures } = await resolve(source, references, { jobs: values.jobs });
+  // What was not waited for is not missing.
+  signal.throwIfAborted();
   failWith(
     log,
     `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,

@@ -104,11 +104,12 @@ function credentialsFor(environment: NodeJS.ProcessEnv, target: string | undefin
 }
 
 async function fetchFile({ transport }: Http, url: URL, limit: number): Promise<Uint8Array> {
-  const response = await transport({ method: "GET", url });
-  if (response.status !== 200) {
-    throw new Fault(`cannot read ${redactUrl(url)}`, {
-      cause: await answerFault(response, { method: "GET", url }),
-    });
+  const request = { method: "GET", url } as const;
+  try {
+    const response = await transport(request);
+    if (response.status !== 200) throw await answerFault(response, request);
+    return await readBounded(response, url, limit);
+  } catch (cause) {
+    throw new Fault(`cannot read ${redactUrl(url)}`, { cause });
   }
-  return readBounded(response, url, limit);
 }
