@@ -1,0 +1,52 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Descriptor } from "../../src/oci/descriptor.ts";
+import type { TestContent } from "../support/content.ts";
+import { runExecutable } from "../support/executable.ts";
+import { putOnline, releaseOfRealShape } from "../support/release.ts";
+
+test("a dry run reads manifests and the configs of bare images alone, and foretells the archive", async () => {
+  const release = await releaseOfRealShape({ versions: ["1.31"] });
+  const online = await putOnline(release);
+  const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-dry-run-"));
+  try {
+    await writeFile(join(folder, "bundles.yaml"), release.yaml);
+    const args = ["export", "artifacts", "--output", "artifacts.tar", "--bundles-override", "bundles.yaml"];
+    const dry = await runExecutable([...args, ...online.mirrors, "--dry-run"], { cwd: folder });
+    expect(dry).toMatchObject({ status: 0 });
+    expect(await readdir(folder)).toEqual(["bundles.yaml"]);
+
+    const asked = online.registry.requests.filter(({ path }) => path !== "/v2/");
+    expect(new Set(asked.map(({ method }) => method))).toEqual(new Set(["GET"]));
+    const blobs = asked.filter(({ path }) => path.includes("/blobs/")).map(({ path }) => path);
+    expect(blobs.map((path) => path.split("/").at(-1) ?? "").sort()).toEqual(bareConfigs(release.artifacts));
+    expect(asked.filter(({ path }) => /\/(manifests|blobs)\//.test(path))).toHaveLength(asked.length);
+
+    const lines = dry.stdout.split("\n");
+    for (const [reference, { root }] of release.artifacts) {
+      expect(lines.filter((line) => line.startsWith(`${reference}@${root.digest} `))).toHaveLength(1);
+    }
+    expect(lines).toContainEqual(
+      expect.stringMatching(new RegExp(`^${release.artifacts.size + 1} artifacts, `)),
+    );
+    const real = await runExecutable([...args, ...online.mirrors], { cwd: folder });
+    expect(real).toMatchObject({ status: 0 });
+    const { size } = await stat(join(folder, "artifacts.tar"));
+    expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^archive: ${size} bytes`)));
+  } finally {
+    await online.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+/** Digests of the configs that say what an image outside any index runs on. */
+function bareConfigs(artifacts: ReadonlyMap<string, TestContent>): string[] {
+  const configs = [...artifacts.values()].flatMap(({ root, manifests }) => {
+    const bytes = manifests.find(({ digest }) => digest === root.digest)?.bytes;
+    const { config }: { config?: Descriptor } = JSON.parse(new TextDecoder().decode(bytes));
+    return config === undefined || config.mediaType.includes("helm") ? [] : [config.digest];
+  });
+  return configs.sort();
+}

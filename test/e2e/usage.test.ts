@@ -1,0 +1,92 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runExecutable } from "../support/executable.ts";
+import { expectFailure, Stage } from "./stage.ts";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.set();
+});
+beforeEach(() => stage.begin());
+afterEach(() => stage.end());
+afterAll(() => stage.strike());
+
+describe("a mistake in the line ends with 2, and does nothing", () => {
+  test.each<[string, string[], string]>([
+    ["an unknown command", ["exprot", "artifacts"], "did you mean `eksa-airgap export artifacts`?"],
+    ["half a command", ["export"], "cannot run `export`"],
+    ["an unknown flag", ["export", "artifacts", "--outptu", "x"], "did you mean `--output`?"],
+    ["an unknown letter", ["export", "artifacts", "-x"], "cannot use `-x`"],
+    ["an extra argument", ["export", "artifacts", "surplus"], "cannot use the argument `surplus`"],
+    ["an empty value", ["export", "artifacts", "--output="], "cannot use `--output` with an empty value"],
+    ["an empty argument as a value", ["import", "artifacts", "-i", ""], "with an empty value"],
+    ["a flag in place of a value", ["export", "artifacts", "-o", "--force"], "without a value"],
+    [
+      "a flag given twice",
+      ["export", "artifacts", "-o", "a", "--output", "b"],
+      "cannot use `--output` twice",
+    ],
+    ["a missing flag", ["import", "artifacts", "-i", "x"], "`--registry HOST[:PORT][/NAMESPACE]`"],
+    ["no number", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "many"], "--jobs"],
+    ["too few jobs", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "0"], "--jobs"],
+    [
+      "a mirror without a URL",
+      ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--mirror", "z"],
+      "--mirror",
+    ],
+    [
+      "a registry that is none",
+      ["import", "artifacts", "-i", "x", "-r", "ftp://reg"],
+      "cannot read the target registry",
+    ],
+    [
+      "a namespace in capitals",
+      ["import", "artifacts", "-i", "x", "-r", "reg.example/EKSA"],
+      "not a namespace",
+    ],
+  ])("%s", async (_, line, says) => {
+    const result = await runExecutable(line, { cwd: stage.work });
+    expectFailure(result, 2, says);
+    await stage.expectNothingLeft();
+  });
+
+  test("half of a login", async () => {
+    const result = await stage.importTo("http://127.0.0.1:1", stage.archive, {
+      env: { REGISTRY_USERNAME: "robot" },
+    });
+    expectFailure(result, 2, "REGISTRY_PASSWORD is not set");
+  });
+
+  test("told as JSON where that was asked for", async () => {
+    const { status, stdout, stderr } = await runExecutable([
+      "export",
+      "artifacts",
+      "--outptu",
+      "x",
+      "--log-format",
+      "json",
+    ]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(JSON.parse(stderr)).toMatchObject({ level: "error", errorKind: "usage" });
+  });
+});
+
+test("what lies in the working directory has no effect", async () => {
+  const target = await stage.startTarget();
+  await writeFile(
+    join(stage.work, ".env"),
+    "REGISTRY_USERNAME=half-of-a-login\nHTTP_PROXY=http://127.0.0.1:1\n",
+  );
+  await writeFile(join(stage.work, "bunfig.toml"), 'preload = ["./evil.ts"]\n[run]\nsilent = true\n');
+  await writeFile(
+    join(stage.work, "evil.ts"),
+    'require("node:fs").writeFileSync("evil", "");\nthrow new Error("evil");\n',
+  );
+  await writeFile(join(stage.work, "package.json"), "{ not JSON");
+  await writeFile(join(stage.work, "tsconfig.json"), "{ not JSON");
+  await mkdir(join(stage.work, "node_modules"));
+  const before = await readdir(stage.work);
+  expect(await stage.importTo(target.url, stage.archive, { cwd: stage.work })).toMatchObject({ status: 0 });
+  expect(await readdir(stage.work)).toEqual(before);
+});
