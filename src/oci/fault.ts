@@ -1,8 +1,9 @@
 /**
  * What a failure means to a script that reads the exit code.
  * `mismatch`: bytes, a digest or a signature are not what they were said to be.
+ * `partial`: what could be done is done, as was asked for; the rest is named.
  */
-export type FaultKind = "failed" | "usage" | "mismatch";
+export type FaultKind = "failed" | "usage" | "partial" | "mismatch";
 
 export interface FaultOptions {
   /** What the user can do about it: an action, lower case, no full stop. */
@@ -37,7 +38,7 @@ export function faultKind(error: unknown): FaultKind {
   const links = new Set([error]);
   for (const link of links) {
     if (link instanceof Fault && link.kind === "mismatch") return "mismatch";
-    if (link instanceof Fault && link.kind === "usage") kind = "usage";
+    if (link instanceof Fault && kind === "failed") kind = link.kind;
     for (const below of directCauses(link)) if (links.size < MOST_LINKS) links.add(below);
   }
   return kind;

@@ -23,6 +23,8 @@ export interface Manifest {
   config?: Descriptor;
   /** Layers of an image or artifact manifest, in its order. */
   layers: Descriptor[];
+  /** The manifest that this one is about, which makes it a referrer: no child, and it may be absent. */
+  subject?: Descriptor;
 }
 
 /** Raw bytes of a manifest, and what they are. */
@@ -55,6 +57,8 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     manifest.config = parseDescriptor(document.config, "config");
     manifest.layers = descriptors(document.layers, "layers");
   }
+  const { subject } = document;
+  if (subject !== undefined && subject !== null) manifest.subject = parseDescriptor(subject, "subject");
   return manifest;
 }
 

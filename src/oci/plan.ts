@@ -9,6 +9,8 @@ export interface Node {
   kind: "manifest" | "blob";
   /** What this manifest refers to, in its order, each once; empty for a blob. */
   children: readonly Digest[];
+  /** The manifest that this one is about. It goes first where it is in the plan, and is no child. */
+  subject?: Digest;
   /** Every repository that wants it, in order of first use. */
   repositories: ReadonlySet<RepositoryName>;
   /** The content itself where it is already known: always for a manifest, seldom for a blob. */
@@ -19,6 +21,8 @@ export interface Node {
 export interface Root {
   reference: Reference;
   descriptor: Descriptor;
+  /** Of a referrer: it is found by its subject, belongs to a repository, and gets no tag there. */
+  nameless?: true;
 }
 
 /** All that is to be moved, as plain data. */
@@ -38,16 +42,27 @@ export interface Source {
   manifest(reference: Reference): Promise<ManifestBytes>;
   /** The content of a blob, from its first byte; not yet verified. */
   open(node: Node): Promise<ByteStream>;
+  /**
+   * What signs or describes a manifest, in the manifest's repository: by tag where it has a name there,
+   * else by digest. Absent where a source cannot tell.
+   */
+  referrers?(subject: Reference & { digest: Digest }): Promise<Reference[]>;
   /** A file's slice that holds exactly the blob, where there is one: the kernel can send it by itself. */
   slice?(node: Node): Blob | undefined;
 }
 
 /** One node's bytes, on offer to a sink: asked for only when needed, again for each retry. */
 export interface Content {
-  /** Verified while it streams: fails at the end, at the latest, when the bytes are not the node's. */
-  stream(): ByteStream;
-  /** Unverified; only for a sink whose other end checks the digest itself. */
-  slice(): Blob | undefined;
+  /**
+   * The bytes from `from` (default: 0) on. Verified while they stream: fails at the end, at the latest, when
+   * the whole is not the node's, for which what lies before `from` is read as well.
+   */
+  stream(from?: number): ByteStream;
+  /**
+   * The bytes from `from` (default: 0) up to but not including `to` (default: the end). Unverified; only for
+   * a sink whose other end checks the digest itself.
+   */
+  slice(from?: number, to?: number): Blob | undefined;
 }
 
 /** `present`: it was there already. `mounted`: nothing was sent. */

@@ -37,6 +37,18 @@ group("the type is the document's own, else told by its shape", () => {
   });
 });
 
+test("the subject is told and is no child; one that is no descriptor is refused", async () => {
+  const about = { ...blob, mediaType: MEDIA_TYPE.ociManifest, size: 7 };
+  for (const shape of [{ config, layers: [blob] }, { manifests: [blob] }]) {
+    const manifest = parse({ ...shape, subject: about });
+    expect(manifest.subject).toEqual(about);
+    expect(childrenOf(manifest)).not.toContainEqual(about);
+    expect(parse({ ...shape, subject: null }).subject).toBeUndefined();
+    const fault = await faultOf(() => parse({ ...shape, subject: { ...about, digest: "sha256:x" } }));
+    expect(fault.message).toContain("`subject`");
+  }
+});
+
 test("children are the config, then the layers, as they stand", () => {
   const layers = [3, 1, 2].map((size) => ({ ...blob, size }));
   const children = childrenOf(parse({ schemaVersion: 2, config, layers }));
