@@ -1,8 +1,13 @@
+import { gunzipWhole, saysGzip } from "./encoding.ts";
+import { explain } from "./explain.ts";
 import { redactUrl } from "./redact.ts";
+import { movingChunks, STALL_AFTER } from "./stall.ts";
 import { NetworkError } from "./transport.ts";
-import { explainBody } from "./wire.ts";
 
-/** Reads a body that must be small. Fails when it is longer than `limit` bytes, without reading on. */
+/**
+ * Reads a body that must be small, decompressed where it is compressed. Fails when it is longer than `limit`
+ * bytes, without reading on.
+ */
 export async function readBounded(response: Response, url: URL, limit: number): Promise<Uint8Array> {
   const announced = Number(response.headers.get("content-length") ?? 0);
   if (announced > limit) {
@@ -16,7 +21,8 @@ export async function readBounded(response: Response, url: URL, limit: number): 
     if (length > limit) throw tooLong(url, limit);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, length);
+  const bytes = Buffer.concat(chunks, length);
+  return saysGzip(response) ? gunzipWhole(bytes, { url, limit }) : bytes;
 }
 
 /** Drops a body that nobody wants, so that its connection can serve the next request. */
@@ -29,13 +35,20 @@ export async function cancelBody(response: Response): Promise<void> {
   await response.body?.cancel().catch(() => {});
 }
 
-/** A body's chunks; a broken connection fails as a `NetworkError`. */
-export async function* chunksOf(response: Response, url: URL): AsyncGenerator<Uint8Array> {
+/**
+ * A body's chunks; a connection that breaks, or that is silent for `stallAfter` milliseconds, fails as a
+ * `NetworkError`, in the words of a request that breaks before its headers.
+ */
+export async function* chunksOf(
+  response: Response,
+  url: URL,
+  stallAfter = STALL_AFTER,
+): AsyncGenerator<Uint8Array> {
   if (response.body === null) return;
   try {
-    yield* response.body;
+    yield* movingChunks(response.body, { url, after: stallAfter });
   } catch (error) {
-    throw explainBody(error, url);
+    throw explain(error, url);
   }
 }
 

@@ -1,6 +1,8 @@
 import { redactUrl } from "./redact.ts";
 import { following } from "./redirect.ts";
 import { type RetryPolicy, retrying } from "./retry.ts";
+import { STALL_AFTER } from "./stall.ts";
+import { throttling, type WaitNotice } from "./throttle.ts";
 import type { Transport } from "./transport.ts";
 import { type WireOptions, wire } from "./wire.ts";
 
@@ -16,6 +18,8 @@ export interface Exchange {
 
 export interface HttpOptions extends WireOptions {
   retry: Omit<RetryPolicy, "signal">;
+  /** Told when a host asks for patience. */
+  onWait?: (notice: WaitNotice) => void;
   onExchange?: (exchange: Exchange) => void;
 }
 
@@ -26,9 +30,11 @@ export interface Http {
 }
 
 export function createHttp(options: HttpOptions): Http {
-  const policy: RetryPolicy = { ...options.retry, signal: options.signal };
+  const { retry, signal, onWait, stallAfter = STALL_AFTER } = options;
+  const policy: RetryPolicy = { ...retry, signal, stallAfter };
   const bottom = logged(wire(options), options.onExchange);
-  return { transport: following(retrying(bottom, policy)), policy };
+  const throttled = throttling(bottom, { ...retry, signal, ...(onWait === undefined ? {} : { onWait }) });
+  return { transport: following(retrying(throttled, policy)), policy };
 }
 
 function logged(next: Transport, onExchange: HttpOptions["onExchange"]): Transport {

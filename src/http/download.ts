@@ -1,4 +1,5 @@
-import { chunksOf } from "./body.ts";
+import { cancelBody, chunksOf } from "./body.ts";
+import { gunzipped, saysGzip } from "./encoding.ts";
 import { redactUrl } from "./redact.ts";
 import { isRetryable, pause, type RetryPolicy } from "./retry.ts";
 import { NetworkError } from "./transport.ts";
@@ -8,6 +9,8 @@ type OpenAt = (offset: number) => Promise<Response>;
 
 export interface Download {
   url: URL;
+  /** What the resource has, in bytes. */
+  size: number;
   openAt: OpenAt;
   policy: RetryPolicy;
 }
@@ -15,17 +18,23 @@ export interface Download {
 /**
  * The bytes of a resource, in order and once each, over as many connections as it takes: a broken body
  * goes on with `Range` from where it stopped, asking the first URL again since signed ones expire.
- * A server that ignores the range sends everything, of which the known part is skipped.
- * Spec: RFC 9110, 14.
+ * A server that ignores the range sends everything, of which the known part is skipped. One that compresses
+ * unasked is understood too; ranges would be of the compressed bytes there, so each try takes all of them.
+ * Spec: RFC 9110, 8.4 and 14.
  */
-export async function* download({ url, openAt, policy }: Download): AsyncGenerator<Uint8Array> {
+export async function* download({ url, size, openAt, policy }: Download): AsyncGenerator<Uint8Array> {
   let offset = 0;
+  let fromStart = false;
   for (let failures = 0; ; ) {
     const before = offset;
+    const asked = fromStart ? 0 : offset;
     try {
-      const response = await openAt(offset);
-      let skip = offset - firstByteOf(response, offset, url);
-      for await (const chunk of chunksOf(response, url)) {
+      const response = await openAt(asked);
+      const isCompressed = saysGzip(response) && sizeOf(response) !== size;
+      fromStart ||= isCompressed;
+      let skip = offset - (isCompressed ? await wholeOnly(response, url) : firstByteOf(response, asked, url));
+      const chunks = chunksOf(response, url, policy.stallAfter);
+      for await (const chunk of isCompressed ? gunzipped(chunks, url) : chunks) {
         const fresh = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length));
         skip -= chunk.length - fresh.length;
         if (fresh.length === 0) continue;
@@ -34,6 +43,8 @@ export async function* download({ url, openAt, policy }: Download): AsyncGenerat
       }
       return;
     } catch (error) {
+      // It broke behind the last byte: there is nothing more to ask for.
+      if (offset === size) return;
       // What moves is alive: only failures without a byte between them are counted.
       failures = offset > before ? 1 : failures + 1;
       if (policy.signal.aborted || failures >= policy.attempts || !isRetryable(error)) throw error;
@@ -43,12 +54,30 @@ export async function* download({ url, openAt, policy }: Download): AsyncGenerat
   }
 }
 
+/** Of the resource as sent; undefined when the answer does not say. */
+function sizeOf({ status, headers }: Response): number | undefined {
+  const text =
+    status === 206 ? headers.get("content-range")?.replace(/^.*\//, "") : headers.get("content-length");
+  return /^\d+$/.test(text ?? "") ? Number(text) : undefined;
+}
+
 /** Where in the resource this answer starts: 0 for a whole one. */
 function firstByteOf(response: Response, asked: number, url: URL): number {
   if (response.status !== 206) return 0;
   const range = /^bytes (\d+)-\d+\/(?:\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   if (range !== null && Number(range[1]) === asked) return asked;
-  throw new NetworkError(`${redactUrl(url)} sent another range than the one asked for`, {
+  throw wrongRange(url);
+}
+
+/** The same for a compressed answer, of which a part would be of no use. */
+async function wholeOnly(response: Response, url: URL): Promise<0> {
+  if (response.status !== 206) return 0;
+  await cancelBody(response);
+  throw wrongRange(url);
+}
+
+function wrongRange(url: URL): NetworkError {
+  return new NetworkError(`${redactUrl(url)} sent another range than the one asked for`, {
     code: "WRONG_RANGE",
     retryable: true,
   });

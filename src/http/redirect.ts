@@ -33,11 +33,11 @@ function redirected(request: HttpRequest, location: string): HttpRequest {
   if (request.url.protocol === "https:" && url.protocol !== "https:") {
     throw refused(request.url, `its redirect leaves https for ${redactUrl(url)}`);
   }
-  if (url.origin === request.url.origin) return { ...request, url };
+  if (url.origin === request.url.origin) return { ...request, url, from: request.url };
   const headers = Object.entries(request.headers ?? {}).filter(
     ([name]) => !PRIVATE_HEADERS.has(name.toLowerCase()),
   );
-  return { ...request, url, headers: Object.fromEntries(headers) };
+  return { ...request, url, headers: Object.fromEntries(headers), from: request.url };
 }
 
 function refused(url: URL, why: string): NetworkError {

@@ -1,5 +1,6 @@
 import { cancelBody } from "./body.ts";
 import { redactUrl } from "./redact.ts";
+import { sleep } from "./sleep.ts";
 import { NetworkError, type Transport } from "./transport.ts";
 
 export interface RetryPolicy {
@@ -9,6 +10,8 @@ export interface RetryPolicy {
   firstDelay: number;
   /** No wait that we choose ourselves is longer, in milliseconds. */
   longestDelay: number;
+  /** Milliseconds that a body may stand still before it counts as broken. Default: a minute. */
+  stallAfter?: number;
   signal: AbortSignal;
   /** Told before each wait. */
   onRetry?: (notice: RetryNotice) => void;
@@ -24,11 +27,7 @@ interface RetryNotice {
 
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** A server that asks for more than this is as good as down for a change window: milliseconds. */
-const LONGEST_RETRY_AFTER = 10 * 60_000;
-
-function isPassing(status: number): boolean {
-  return PASSING_STATUSES.has(status);
-}
+export const LONGEST_RETRY_AFTER = 10 * 60_000;
 
 /**
  * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
@@ -80,7 +79,10 @@ export async function pause(
   await sleep(delay, policy.signal);
 }
 
-/** Retries whole exchanges whose request says that this is safe; a last passing status is handed on. */
+/**
+ * Retries whole exchanges whose request says that this is safe; a last passing status is handed on. A 429 is
+ * handed on at once: the throttle below has waited as long as there was hope.
+ */
 export function retrying(next: Transport, policy: RetryPolicy): Transport {
   return async (request) => {
     if (request.retry === "none") return next(request);
@@ -95,7 +97,7 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
           last = undefined;
           const response = await next(request);
           const passing = passingStatus(response);
-          if (passing === undefined) return response;
+          if (passing === undefined || passing.status === 429) return response;
           last = response;
           throw passing;
         },
@@ -107,10 +109,11 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
   };
 }
 
-/** The reason to try again, if this answer is one. */
+/** The reason to try again, if this answer is one and the wait that it asks for is bearable. */
 export function passingStatus(response: Response): PassingStatus | undefined {
-  if (!isPassing(response.status)) return;
+  if (!PASSING_STATUSES.has(response.status)) return;
   const after = retryAfter(response.headers.get("retry-after"), Date.now());
+  if (after !== undefined && after > LONGEST_RETRY_AFTER) return;
   return new PassingStatus(`it answered ${response.status}`, response.status, after);
 }
 
@@ -124,20 +127,5 @@ export function retryAfter(header: string | null, now: number): number | undefin
   if (header === null) return;
   const text = header.trim();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return wait > 0 ? Math.min(wait, LONGEST_RETRY_AFTER) : undefined;
-}
-
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) abort();
-  });
+  return wait > 0 ? wait : undefined;
 }

@@ -9,9 +9,11 @@ export interface HttpRequest {
    * `none`: the caller must start over from an earlier point, e.g. of an upload session.
    */
   retry?: "exchange" | "none";
+  /** Whose answer named this address: a redirect, a token realm, the place of an upload. */
+  from?: URL;
 }
 
-/** The one way to the network. Layers wrap each other: redirects over retry over log over wire. */
+/** The one way to the network. Layers wrap each other: redirects over retry over throttle over log over wire. */
 export type Transport = (request: HttpRequest) => Promise<Response>;
 
 /** A network failure in words for a person; `retryable` when another try may go better. */

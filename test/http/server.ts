@@ -41,8 +41,8 @@ export function serve(
 export interface RawAnswer {
   status: number;
   headers?: Record<string, string>;
-  /** Default: that of `body`. */
-  length?: number;
+  /** Default: that of `body`; undefined: it is not said. */
+  length?: number | undefined;
   body: Uint8Array | string;
   /** The connection stays until this holds: the runtime drops what nobody has read by then. */
   until?: () => boolean;
@@ -97,9 +97,12 @@ function parseRequest(text: string): RecordedRequest {
   return { method, url: new URL(target, "http://127.0.0.1"), headers };
 }
 
-function formatAnswer({ status, headers = {}, body, length }: RawAnswer): Uint8Array {
+function formatAnswer(answer: RawAnswer): Uint8Array {
+  const { status, headers = {}, body } = answer;
   const bytes = Buffer.from(body);
-  const fields = Object.entries({ ...headers, "Content-Length": String(length ?? bytes.length) });
+  const length = "length" in answer ? answer.length : bytes.length;
+  const fields = Object.entries(headers);
+  if (length !== undefined) fields.push(["Content-Length", String(length)]);
   const head = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   return Buffer.concat([Buffer.from(`HTTP/1.1 ${status} X\r\n${head}Connection: close\r\n\r\n`), bytes]);
 }

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { isLoopback } from "../../src/http/address.ts";
 import { createHttp, type Exchange } from "../../src/http/client.ts";
-import { isLoopback, wire } from "../../src/http/wire.ts";
+import { wire } from "../../src/http/wire.ts";
 import { testWith } from "../support/needs.ts";
 import { type Authority, makeAuthority } from "../support/tls.ts";
 import { plainWire, serve, serveRaw, type TestServer, wireOptions } from "./server.ts";
@@ -142,8 +143,8 @@ describe("a failure says what happened and what to do", () => {
   test("TLS to a server without it", async () => {
     const server = started(() => new Response("x"));
     expect(await failureOf(`https://${server.url.host}/`)).toMatchObject({
-      message: `\`${server.url.host}\` does not speak TLS`,
-      hint: "if it really speaks plain HTTP, write `http://` before the host",
+      message: `\`${server.url.host}\` does not complete a TLS handshake`,
+      hint: expect.stringContaining("if it speaks plain HTTP, write `http://` before the host"),
       retryable: false,
     });
   });

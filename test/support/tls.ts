@@ -24,3 +24,15 @@ export async function makeAuthority(folder: string): Promise<Authority> {
   await Bun.$`openssl x509 -req -in ${request} -CA ${ca} -CAkey ${caKey} -CAcreateserial -out ${certificate} -days 30 -extfile ${extensions}`.quiet();
   return { ca, certificate, key };
 }
+
+/** A client's certificate from the authority that was made in `folder`: files in PEM form. Needs openssl. */
+export async function makeClientCertificate(folder: string): Promise<{ certificate: string; key: string }> {
+  const file = (name: string) => join(folder, `client.${name}`);
+  const [certificate, key, request, extensions] = [file("crt"), file("key"), file("csr"), file("ext")];
+  const authority = ["-CA", join(folder, "ca.crt"), "-CAkey", join(folder, "ca.key"), "-CAcreateserial"];
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  await Bun.write(extensions, "extendedKeyUsage=clientAuth\n");
+  await Bun.$`openssl req ${newKey} -keyout ${key} -out ${request} -subj /CN=client`.quiet();
+  await Bun.$`openssl x509 -req -in ${request} ${authority} -out ${certificate} -days 30 -extfile ${extensions}`.quiet();
+  return { certificate, key };
+}

@@ -1,0 +1,106 @@
+import { NetworkError } from "./transport.ts";
+
+interface Explanation {
+  says: string;
+  hint?: string;
+  retryable: boolean;
+}
+
+/** What the runtime's error codes mean; anything not listed is taken for a passing network fault. */
+const EXPLANATIONS: Record<string, Explanation> = {
+  ConnectionRefused: {
+    says: "refused the connection",
+    hint: "is it running, and is the port right?",
+    retryable: true,
+  },
+  FailedToOpenSocket: { says: "cannot be reached", retryable: true },
+  ENOTFOUND: {
+    says: "has no address",
+    hint: "check the spelling and this machine's name resolution",
+    retryable: true,
+  },
+  ECONNRESET: { says: "closed the connection", retryable: true },
+  EPROTO: {
+    // The runtime tells a server without TLS and one that turns us away by the same code.
+    says: "does not complete a TLS handshake",
+    hint: "if it speaks plain HTTP, write `http://` before the host; if it asks for a client certificate, give one with `--client-cert FILE --client-key FILE`",
+    retryable: false,
+  },
+  CERTIFICATE: {
+    says: "shows a certificate that this machine does not trust",
+    hint: "give the authority that signed it with `--ca-file FILE`",
+    retryable: false,
+  },
+};
+
+const ALIASES: Record<string, string> = {
+  ECONNREFUSED: "ConnectionRefused",
+  EAI_AGAIN: "ENOTFOUND",
+  DNSException: "ENOTFOUND",
+  ERR_SSL_WRONG_VERSION_NUMBER: "EPROTO",
+};
+
+/** `hints` by code, for what the table cannot know. */
+export function explain(error: unknown, url: URL, hints: Record<string, string> = {}): unknown {
+  if (!(error instanceof Error) || error instanceof NetworkError || error.name === "AbortError") return error;
+  const raw = codeOf(error);
+  const isCertificate = /CERT|ISSUER|LEAF_SIGNATURE|HOSTNAME|SELF_SIGNED/.test(raw);
+  const code = isCertificate ? "CERTIFICATE" : (ALIASES[raw] ?? raw);
+  const known = EXPLANATIONS[code];
+  const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
+  const hint = hints[code] ?? known?.hint;
+  const detail = isCertificate ? ` (${raw})` : "";
+  return new NetworkError(`\`${url.host}\` ${fact}${detail}`, {
+    code,
+    retryable: known?.retryable ?? true,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** Codes that, of a request through a proxy, speak of the way to the proxy. */
+const ON_THE_WAY = new Set(["ConnectionRefused", "FailedToOpenSocket", "ENOTFOUND"]);
+const CHECK_PROXY = "check HTTP_PROXY and HTTPS_PROXY; a host that needs no proxy belongs into NO_PROXY";
+
+/** The same for a request that goes through a proxy: it may be the one that fails. */
+export function explainThrough(proxy: URL, error: unknown, url: URL): unknown {
+  if (!(error instanceof Error)) return error;
+  const raw = codeOf(error);
+  const code = ALIASES[raw] ?? raw;
+  if (code === "ERR_PROXY_TUNNEL") {
+    // The runtime says it in words only: `Proxy refused to open a tunnel: 403 Filtered`.
+    const answer = /: (\d{3})\b.*$/.exec(error.message);
+    return proxyRefusal(proxy, url, Number(answer?.[1] ?? 0));
+  }
+  const known = EXPLANATIONS[code];
+  if (known === undefined || !ON_THE_WAY.has(code)) return explain(error, url);
+  return new NetworkError(`the proxy \`${proxy.host}\` ${known.says}`, {
+    code: `PROXY_${code}`,
+    retryable: known.retryable,
+    hint: CHECK_PROXY,
+  });
+}
+
+/** A proxy's own refusal; `status` is 0 where it is not known. */
+export function proxyRefusal(proxy: URL, url: URL, status: number): NetworkError {
+  if (status === 407) {
+    const isKnown = proxy.username !== "";
+    return new NetworkError(
+      `the proxy \`${proxy.host}\` ${isKnown ? "refused" : "asks for"} credentials (407)`,
+      {
+        code: "PROXY_CREDENTIALS",
+        retryable: false,
+        hint: "write them into the proxy's address, percent-encoded: `http://USER:PASSWORD@HOST:PORT`",
+      },
+    );
+  }
+  const detail = status === 0 ? "" : ` (${status})`;
+  return new NetworkError(`the proxy \`${proxy.host}\` refused a way to \`${url.host}\`${detail}`, {
+    code: "PROXY_REFUSED",
+    retryable: status === 0 || status >= 500,
+    hint: "have the proxy let it through, or name the host in NO_PROXY if it can be reached without",
+  });
+}
+
+function codeOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : "UNKNOWN";
+}
