@@ -1,6 +1,6 @@
 import { readBounded } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
-import { type PassingStatus, passingStatus } from "../http/retry.ts";
+import { isRetryable, type PassingStatus, passingStatus, pause, type RetryPolicy } from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
 import { parseErrors, type ReportedError } from "./errors.ts";
 
@@ -12,9 +12,9 @@ export class AnswerFault extends Fault {
   readonly status: number;
   readonly errors: readonly ReportedError[];
 
-  constructor(message: string, { status, errors }: { status: number; errors: readonly ReportedError[] }) {
+  constructor(message: string, { status, errors, hint }: Pick<AnswerFault, "status" | "errors" | "hint">) {
     const isMismatch = errors.some(({ code }) => code === "DIGEST_INVALID" || code === "SIZE_INVALID");
-    super(message, { kind: isMismatch ? "mismatch" : "failed", hint: hintFor(status) });
+    super(message, { kind: isMismatch ? "mismatch" : "failed", hint });
     this.status = status;
     this.errors = errors;
   }
@@ -35,6 +35,7 @@ export async function answerFault(
   return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
     status,
     errors,
+    hint: hintFor(method, status, errors),
   });
 }
 
@@ -48,12 +49,36 @@ export async function answerError(
   return passing === undefined ? fault : Object.assign(passing, { cause: fault, message: fault.message });
 }
 
-function hintFor(status: number): string | undefined {
+/**
+ * A small answer, read whole: asked for again where it breaks off on the way. That there is no answer at all is
+ * final here, since `ask` has tried again by itself.
+ */
+export async function wholeAnswer<T>(
+  policy: RetryPolicy,
+  ask: () => Promise<Response>,
+  read: (response: Response) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const response = await ask();
+    try {
+      return await read(response);
+    } catch (error) {
+      if (policy.signal.aborted || tries >= policy.attempts || !isRetryable(error)) throw error;
+      await pause(policy, { what: () => "an answer that broke off", error, tries });
+    }
+  }
+}
+
+function hintFor(method: string, status: number, errors: readonly ReportedError[]): string | undefined {
+  const isWrite = method !== "GET" && method !== "HEAD";
+  if (isWrite && errors.some(({ code }) => code === "NAME_UNKNOWN")) {
+    return "create the repository in the registry first, if it does not do so by itself (ECR does not)";
+  }
   switch (status) {
     case 401:
       return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well";
     case 403:
-      return "give the account the right to do this, or log in as another";
+      return "give the account the right to do this, or log in as another; some registries say so of a full quota, too";
     case 413:
       return "raise the body size that the proxy before the registry allows";
     case 429:

@@ -1,40 +1,30 @@
-import * as v from "valibot";
-import { readBounded } from "../http/body.ts";
-import type { Transport } from "../http/transport.ts";
+import type { Http } from "../http/client.ts";
+import { NetworkError } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerFault } from "./answer.ts";
+import { AnswerFault } from "./answer.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
+import { basicAuthorization, fetchToken, type Token } from "./token.ts";
 
 /** What a request needs to be allowed to do. The one that matters most comes first. */
 export interface Scope {
   repository: string;
-  actions: "pull" | "pull,push";
-}
-
-const TokenAnswer = v.object({
-  token: v.optional(v.string()),
-  access_token: v.optional(v.string()),
-  expires_in: v.optional(v.number()),
-});
-
-const MAX_TOKEN_BYTES = 1024 * 1024;
-/** A server that says less, or nothing, means this: seconds. Spec: distribution, token authentication. */
-const SHORTEST_LIFE = 60;
-/** Seconds before its end at which a token is no longer used for a new request. */
-const RENEW_EARLY = 5;
-
-interface Token {
-  value: string;
-  /** milliseconds since the epoch */
-  usableUntil: number;
+  actions: "pull" | "pull,push" | "delete";
 }
 
 export interface AuthorizerOptions {
   /** The registry as users know it, for messages. */
   registry: string;
-  transport: Transport;
-  credentials: Credentials | undefined;
+  http: Http;
+  /** Who we are in a repository, or in general. */
+  credentials: (repository: string | undefined) => Credentials | undefined | Promise<Credentials | undefined>;
+  warn: (text: string) => void;
+}
+
+/** A token, or the request for it. */
+interface Held {
+  coming: Promise<Token>;
+  value?: string;
 }
 
 /** Turns a registry's challenges into `Authorization` headers, and keeps what it was given. */
@@ -42,145 +32,158 @@ export class Authorizer {
   readonly #options: AuthorizerOptions;
   #challenge: Challenge | undefined;
   #challengedUrl = new URL("https://invalid");
-  readonly #tokens = new Map<string, Promise<Token>>();
+  readonly #tokens = new Map<string, Held>();
+  /** The saved login was refused where nobody in particular may read. */
+  #isAnonymous = false;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
   }
 
   /**
-   * Takes in a 401. Returns whether another try makes sense: there is a way in, and it was not this
-   * header that was just refused.
+   * Takes in a 401, and the header that it refused. Returns whether there is a way in.
+   * gcr.io challenges at the ping and no more: what it said there stays good.
    */
-  learn(response: Response, url: URL, scopes: readonly Scope[]): boolean {
+  learn(response: Response, url: URL, refused: string | undefined): boolean {
     const offered = parseChallenges(response.headers.get("www-authenticate") ?? "");
     const bearer = offered.find(({ scheme, parameters }) => scheme === "bearer" && parameters.has("realm"));
-    const basic = offered.find(({ scheme }) => scheme === "basic");
-    const usable = bearer ?? (this.#options.credentials === undefined ? undefined : basic);
-    if (usable === undefined) return false;
-    const wasTried = this.#challenge?.scheme === "basic" && usable.scheme === "basic";
-    this.#challenge = usable;
-    this.#challengedUrl = url;
-    this.#tokens.delete(keyOf(scopes));
-    return !wasTried;
+    const usable = bearer ?? offered.find(({ scheme }) => scheme === "basic");
+    if (usable !== undefined) {
+      this.#challenge = usable;
+      this.#challengedUrl = url;
+    }
+    // Only the token that was refused: another request may have fetched the next one already.
+    for (const [key, { value }] of this.#tokens) {
+      if (value !== undefined && refused === `Bearer ${value}`) this.#tokens.delete(key);
+    }
+    return this.#challenge !== undefined;
   }
 
   /** The header for a request; undefined while the registry has asked for nothing. */
   async header(scopes: readonly Scope[]): Promise<string | undefined> {
     const challenge = this.#challenge;
     if (challenge === undefined) return;
-    if (challenge.scheme === "basic") return this.#basic();
+    if (challenge.scheme === "basic") return basicAuthorization(await this.#credentials(scopes));
     return `Bearer ${(await this.#token(challenge, scopes)).value}`;
   }
 
-  async #token(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
+  /**
+   * The header for a read that was refused in spite of a login, as nobody in particular: a login that has
+   * expired keeps from nothing that everybody may read. Undefined where that could not help.
+   */
+  async anonymousHeader(scopes: readonly Scope[], refused: string | undefined): Promise<string | undefined> {
+    const challenge = this.#challenge;
+    if (challenge?.scheme !== "bearer" || !onlyPulls(scopes)) return;
+    // Another request may have found out in the meantime.
+    if (this.#isAnonymous) {
+      const known = await this.header(scopes);
+      return known === refused ? undefined : known;
+    }
+    if ((await this.#credentials(scopes)) === undefined) return;
+    const token = await this.#fetch(challenge, scopes, undefined).catch(() => undefined);
+    return token && `Bearer ${token.value}`;
+  }
+
+  /** From now on what everybody may read is read as nobody in particular. */
+  forgetLogin(why: string): void {
+    if (this.#isAnonymous) return;
+    const { registry, warn } = this.#options;
+    this.#isAnonymous = true;
+    this.#tokens.clear();
+    warn(`the saved login for ${registry} is refused, reading without it: ${why}`);
+  }
+
+  async #credentials(scopes: readonly Scope[]): Promise<Credentials | undefined> {
+    if (this.#isAnonymous && onlyPulls(scopes)) return;
+    return this.#options.credentials(scopes[0]?.repository);
+  }
+
+  async #token(challenge: Challenge, asked: readonly Scope[]): Promise<Token> {
+    const scopes = merged(asked);
+    const greater = await this.#greaterToken(scopes);
+    if (greater !== undefined) return greater;
     const key = keyOf(scopes);
     const known = this.#tokens.get(key);
-    const token = await known;
-    if (token !== undefined && token.usableUntil > Date.now()) return token;
+    const token = await known?.coming;
+    if (token !== undefined && isUsable(token)) return token;
     // Of the many that find none, or an old one, the first fetches it for all.
     const current = this.#tokens.get(key);
-    if (current !== undefined && current !== known) return current;
-    const fresh = this.#fetchToken(challenge, scopes);
-    this.#tokens.set(key, fresh);
-    fresh.catch(() => this.#tokens.delete(key));
-    return fresh;
+    if (current !== undefined && current !== known) return current.coming;
+    const held: Held = { coming: this.#fetchAsSomebody(challenge, scopes) };
+    this.#tokens.set(key, held);
+    held.coming.then(
+      ({ value }) => {
+        held.value = value;
+      },
+      () => {
+        if (this.#tokens.get(key) === held) this.#tokens.delete(key);
+      },
+    );
+    return held.coming;
   }
 
-  #basic(): string | undefined {
-    const { credentials } = this.#options;
-    if (credentials?.kind !== "password") return;
-    return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
+  /** A token to push is good for a pull as well. */
+  async #greaterToken(scopes: readonly Scope[]): Promise<Token | undefined> {
+    const [scope, ...others] = scopes;
+    if (scope?.actions !== "pull" || others.length > 0) return;
+    const held = this.#tokens.get(keyOf([{ ...scope, actions: "pull,push" }]));
+    const token = await held?.coming.catch(() => undefined);
+    return token !== undefined && isUsable(token) ? token : undefined;
   }
 
-  async #fetchToken(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
-    const { registry, credentials } = this.#options;
-    const realm = this.#realmOf(challenge);
-    const service = challenge.parameters.get("service");
-    const wanted = scopesFor(challenge, scopes);
+  async #fetchAsSomebody(challenge: Challenge, scopes: readonly Scope[]): Promise<Token> {
+    const credentials = await this.#credentials(scopes);
     try {
-      if (credentials?.kind === "identityToken") {
-        const answer = await this.#refresh(realm, { service, wanted, token: credentials.token });
-        if (answer !== undefined) return answer;
-      }
-      const url = new URL(realm);
-      if (service !== undefined) url.searchParams.set("service", service);
-      for (const scope of wanted) url.searchParams.append("scope", scope);
-      const authorization = this.#basic();
-      const headers: Record<string, string> = authorization === undefined ? {} : { authorization };
-      const request = { method: "GET", url, headers } as const;
-      return await readToken(await this.#options.transport(request), request);
+      return await this.#fetch(challenge, scopes, credentials);
     } catch (cause) {
-      throw new Fault(`cannot get a token for ${registry}`, {
-        cause,
-        hint:
-          credentials === undefined
-            ? `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`
-            : `check the user name and the password for ${registry}`,
-      });
+      if (credentials !== undefined && onlyPulls(scopes) && isRefusal(cause)) {
+        const token = await this.#fetch(challenge, scopes, undefined).catch(() => undefined);
+        if (token !== undefined) {
+          this.forgetLogin(cause.message);
+          return token;
+        }
+      }
+      throw this.#refused(cause, credentials);
     }
   }
 
-  /** OAuth2's refresh grant; undefined when the server does not offer it. */
-  async #refresh(
-    url: URL,
-    { service, wanted, token }: { service: string | undefined; wanted: string[]; token: string },
-  ): Promise<Token | undefined> {
-    const form = new URLSearchParams({
-      grant_type: "refresh_token",
-      client_id: "eksa-airgap",
-      refresh_token: token,
-      scope: wanted.join(" "),
-    });
-    if (service !== undefined) form.set("service", service);
-    const response = await this.#options.transport({
-      method: "POST",
-      url,
-      headers: { "content-type": "application/x-www-form-urlencoded" },
-      body: () => form.toString(),
-    });
-    if (response.status === 404 || response.status === 405) return;
-    return readToken(response, { method: "POST", url });
+  #fetch(challenge: Challenge, scopes: readonly Scope[], credentials: Credentials | undefined) {
+    const { registry, http } = this.#options;
+    return fetchToken({ challenge, challengedUrl: this.#challengedUrl, registry, http }, scopes, credentials);
   }
 
-  /** Fails on a realm that would carry credentials from https to the clear. */
-  #realmOf({ parameters }: Challenge): URL {
-    const text = parameters.get("realm") ?? "";
-    const base = this.#challengedUrl;
-    const realm = URL.canParse(text, base.href) ? new URL(text, base) : undefined;
-    if (realm !== undefined && (realm.protocol === "https:" || base.protocol === "http:")) return realm;
-    throw new Fault(`cannot log in to ${this.#options.registry}: its token server is not on https`);
+  #refused(cause: unknown, credentials: Credentials | undefined): Fault {
+    const { registry } = this.#options;
+    const login =
+      credentials === undefined
+        ? `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`
+        : `check the user name and the password for ${registry}`;
+    // A server that was not reached has refused nobody; what it takes is said below.
+    const hint = cause instanceof NetworkError ? undefined : login;
+    return new Fault(`cannot get a token for ${registry}`, { cause, hint });
   }
 }
 
-async function readToken(response: Response, { method, url }: { method: string; url: URL }): Promise<Token> {
-  if (!response.ok) throw await answerFault(response, { method, url });
-  const body = new TextDecoder().decode(await readBounded(response, url, MAX_TOKEN_BYTES));
-  const answer = v.safeParse(TokenAnswer, parseJson(body));
-  const value = answer.success ? answer.output.token || answer.output.access_token : undefined;
-  // The body is not quoted: half a token is a secret too.
-  if (!answer.success || value === undefined || /[\r\n]/.test(value)) {
-    throw new Fault(`cannot read the answer of ${url.host}: it holds no token`);
+/** Each repository once, with the greater of the actions: some servers read the last scope only. */
+function merged(scopes: readonly Scope[]): Scope[] {
+  const actions = new Map<string, Scope["actions"]>();
+  for (const scope of scopes) {
+    if (actions.get(scope.repository) !== "pull,push") actions.set(scope.repository, scope.actions);
   }
-  const life = Math.max(answer.output.expires_in ?? 0, SHORTEST_LIFE);
-  return { value, usableUntil: Date.now() + (life - RENEW_EARLY) * 1000 };
+  return [...actions].map(([repository, each]) => ({ repository, actions: each }));
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return;
-  }
+function onlyPulls(scopes: readonly Scope[]): boolean {
+  return scopes.length > 0 && scopes.every(({ actions }) => actions === "pull");
 }
 
-/** Our scopes as the token server reads them; a registry with scopes of its own gets these echoed. */
-function scopesFor({ parameters }: Challenge, scopes: readonly Scope[]): string[] {
-  const asked = parameters.get("scope");
-  if (asked !== undefined && !asked.startsWith("repository:") && !asked.startsWith("registry:")) {
-    return [asked];
-  }
-  return scopes.map(({ repository, actions }) => `repository:${repository}:${actions}`);
+/** The server's word against the login; an identity token that has expired is a 400. Spec: RFC 6749, 5.2. */
+function isRefusal(error: unknown): error is AnswerFault {
+  return error instanceof AnswerFault && [400, 401, 403].includes(error.status);
+}
+
+function isUsable({ usableUntil }: Token): boolean {
+  return usableUntil > Date.now();
 }
 
 function keyOf(scopes: readonly Scope[]): string {

@@ -1,11 +1,11 @@
-import { discard } from "../http/body.ts";
+import { isLoopback } from "../http/address.ts";
+import { cancelBody, discard } from "../http/body.ts";
 import type { Http } from "../http/client.ts";
 import { type Mirror, mirrorOf } from "../http/mirror.ts";
 import { PassingStatus } from "../http/retry.ts";
 import { type HttpRequest, NetworkError } from "../http/transport.ts";
-import { isLoopback } from "../http/wire.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerError } from "./answer.ts";
+import { answerError, answerFault } from "./answer.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import type { CredentialLookup } from "./credentials.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
@@ -16,6 +16,8 @@ export interface RegistriesOptions {
   mirrors?: readonly Mirror[];
   /** Registries whose scheme the user wrote. Others are on https, or on loopback perhaps on http. */
   schemes?: ReadonlyMap<string, "http" | "https">;
+  /** Told what goes on all the same but should not. */
+  warn?: (text: string) => void;
 }
 
 /** Every registry of a run, each met once. */
@@ -52,7 +54,8 @@ export class RegistryClient {
   readonly #auth: Authorizer;
   readonly #met: { origin?: Promise<URL> } = {};
 
-  constructor(registry: string, { http, credentials, mirrors = [], schemes }: RegistriesOptions) {
+  constructor(registry: string, options: RegistriesOptions) {
+    const { http, credentials, mirrors = [], schemes, warn = () => {} } = options;
     const mirror = mirrorOf(registry, mirrors);
     const host = mirror?.origin.host ?? registry;
     this.http = http;
@@ -61,8 +64,9 @@ export class RegistryClient {
     this.#origins = mirror === undefined ? originsOf(registry, schemes?.get(registry)) : [mirror.origin];
     this.#auth = new Authorizer({
       registry: host,
-      transport: http.transport,
-      credentials: credentials(host),
+      http,
+      credentials: (repository) => credentials(host, repository),
+      warn,
     });
   }
 
@@ -87,15 +91,41 @@ export class RegistryClient {
   /** A request to an address that the registry gave; credentials go along only to the registry itself. */
   async exchange(request: HttpRequest, scopes: readonly Scope[]): Promise<Response> {
     const origin = await this.ping();
-    if (request.url.origin !== origin.origin) return this.http.transport(request);
-    for (let tries = 1; ; tries++) {
-      const authorization = await this.#auth.header(this.#prefixed(scopes));
-      const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
-      const response = await this.http.transport({ ...request, headers });
-      if (response.status !== 401 || tries > 1) return response;
-      if (!this.#auth.learn(response, request.url, this.#prefixed(scopes))) return response;
-      await discard(response, request.url);
+    if (request.url.origin !== origin.origin) return this.http.transport({ ...request, from: origin });
+    const prefixed = this.#prefixed(scopes);
+    const { response, authorization } = await this.#exchangeAsSomebody(request, prefixed);
+    if (response.status !== 401 && response.status !== 403) return response;
+    const anonymous = await this.#auth.anonymousHeader(prefixed, authorization);
+    return anonymous === undefined ? response : this.#readAsNobody(request, anonymous, response);
+  }
+
+  async #exchangeAsSomebody(
+    request: HttpRequest,
+    scopes: readonly Scope[],
+  ): Promise<{ response: Response; authorization: string | undefined }> {
+    const authorization = await this.#auth.header(scopes);
+    const response = await this.#sendAs(authorization, request);
+    const isNews = response.status === 401 && this.#auth.learn(response, request.url, authorization);
+    const other = isNews ? await this.#auth.header(scopes) : authorization;
+    if (other === authorization) return { response, authorization };
+    await discard(response, request.url);
+    return { response: await this.#sendAs(other, request), authorization: other };
+  }
+
+  /** What a login was refused, if everybody may have it; else the refusal. A 404 may only be hiding it. */
+  async #readAsNobody(request: HttpRequest, anonymous: string, refused: Response): Promise<Response> {
+    const response = await this.#sendAs(anonymous, request);
+    if (response.status >= 400) {
+      await cancelBody(response);
+      return refused;
     }
+    this.#auth.forgetLogin((await answerFault(refused, request)).message);
+    return response;
+  }
+
+  #sendAs(authorization: string | undefined, request: HttpRequest): Promise<Response> {
+    const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
+    return this.http.transport({ ...request, headers });
   }
 
   #prefixed(scopes: readonly Scope[]): Scope[] {
@@ -130,7 +160,7 @@ export class RegistryClient {
     const { method, path } = formatEndpoint({ kind: "ping" });
     const request = { method, url: new URL(path, origin) };
     const response = await this.http.transport(request);
-    if (response.status === 401) this.#auth.learn(response, request.url, []);
+    if (response.status === 401) this.#auth.learn(response, request.url, undefined);
     else if (!response.ok) {
       const cause = await answerError(response, request);
       if (cause instanceof PassingStatus) throw cause;

@@ -2,14 +2,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { Fault } from "../oci/fault.ts";
+import { CredentialHelpers } from "./credential-helper.ts";
 
 /** How to say who we are; an identity token stands in for a password at the token server. */
 export type Credentials =
   | { kind: "password"; username: string; password: string }
   | { kind: "identityToken"; token: string };
 
-/** Credentials for a registry, or for a repository of it, if there are any. */
-export type CredentialLookup = (registry: string) => Credentials | undefined;
+/** Credentials for a registry, or for a repository of it, if there are any; a promise where a program is asked. */
+export type CredentialLookup = (
+  registry: string,
+  repository?: string,
+) => Credentials | undefined | Promise<Credentials | undefined>;
 
 const Entry = v.object({
   auth: v.optional(v.string()),
@@ -17,8 +21,12 @@ const Entry = v.object({
   password: v.optional(v.string()),
   identitytoken: v.optional(v.string()),
 });
-const ConfigFile = v.object({ auths: v.optional(v.record(v.string(), v.nullable(Entry))) });
-type Auths = NonNullable<v.InferOutput<typeof ConfigFile>["auths"]>;
+const ConfigFile = v.object({
+  auths: v.optional(v.record(v.string(), v.nullable(Entry))),
+  credsStore: v.optional(v.string()),
+  credHelpers: v.optional(v.record(v.string(), v.string())),
+});
+type ConfigFile = v.InferOutput<typeof ConfigFile>;
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** The key that Docker Hub's login goes by, and the hosts it is for. */
@@ -42,20 +50,45 @@ export function targetCredentials(environment: NodeJS.ProcessEnv): Credentials |
 
 /**
  * Reads the login files of docker and podman, in the order in which these tools look.
- * A file that is not there is no error; one that cannot be read is, since it would change who we are.
+ * A file that is not there is no error; one that cannot be read is, since it would change who we are. A helper
+ * program that fails is a warning: what everybody may read can be read without it.
  */
-export function fileCredentials(environment: NodeJS.ProcessEnv): CredentialLookup {
-  const files = candidateFiles(environment).map(readAuths);
-  return (registry) => {
-    for (const auths of files) {
-      const entry = keysFor(registry)
-        .map((key) => auths[key])
-        .find((found) => found !== undefined && found !== null);
-      const credentials = entry === undefined ? undefined : credentialsOf(entry, registry);
-      if (credentials !== undefined) return credentials;
-    }
-    return;
+export function fileCredentials(
+  environment: NodeJS.ProcessEnv,
+  warn: (text: string) => void = () => {},
+): CredentialLookup {
+  const files = candidateFiles(environment).map(readConfig);
+  const helpers = new CredentialHelpers(environment, warn);
+  return (registry, repository) => {
+    const lookUp = (remaining: readonly ConfigFile[]): ReturnType<CredentialLookup> => {
+      const [file, ...others] = remaining;
+      if (file === undefined) return;
+      const saved = () => savedIn(file, registry, repository) ?? lookUp(others);
+      const helper = helperFor(file, registry);
+      if (helper === undefined) return saved();
+      return helpers.ask(helper, serverFor(registry)).then((found) => found ?? saved());
+    };
+    return lookUp(files);
   };
+}
+
+/** The most specific entry counts: podman files logins under a namespace or a repository, too. */
+function savedIn({ auths = {} }: ConfigFile, registry: string, repository?: string): Credentials | undefined {
+  const entry = keysFor(registry, repository)
+    .map((key) => auths[key])
+    .find((found) => found !== undefined && found !== null);
+  return entry === undefined ? undefined : credentialsOf(entry, registry);
+}
+
+/** A registry's own helper goes before the one for all. docker `cli/config/configfile`. */
+function helperFor({ credHelpers = {}, credsStore }: ConfigFile, registry: string): string | undefined {
+  const own = keysFor(registry).find((key) => credHelpers[key] !== undefined);
+  return (own === undefined ? undefined : credHelpers[own]) || credsStore || undefined;
+}
+
+/** What a helper knows a registry by. */
+function serverFor(registry: string): string {
+  return DOCKER_HUB_HOSTS.has(registry) ? DOCKER_HUB_KEY : registry;
 }
 
 function candidateFiles(environment: NodeJS.ProcessEnv): string[] {
@@ -71,7 +104,7 @@ function candidateFiles(environment: NodeJS.ProcessEnv): string[] {
   ];
 }
 
-function readAuths(path: string): Auths {
+function readConfig(path: string): ConfigFile {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -84,7 +117,7 @@ function readAuths(path: string): Auths {
   if (text.length > MAX_FILE_BYTES)
     throw new Fault(`cannot read the credentials in ${path}: it is too large`);
   try {
-    return v.parse(ConfigFile, JSON.parse(text)).auths ?? {};
+    return v.parse(ConfigFile, JSON.parse(text));
   } catch {
     // The parser's own message could quote a password.
     throw new Fault(`cannot read the credentials in ${path}: it is not a docker or podman login file`, {
@@ -93,11 +126,16 @@ function readAuths(path: string): Auths {
   }
 }
 
-/** What a login may be filed under: the host, as docker or its older releases wrote it. */
-function keysFor(registry: string): string[] {
-  if (DOCKER_HUB_HOSTS.has(registry)) return [DOCKER_HUB_KEY, "docker.io", "index.docker.io"];
+/** What a login may be filed under: repository, namespaces, the host, as docker or its older releases wrote it. */
+function keysFor(registry: string, repository = ""): string[] {
+  const parts = repository === "" ? [] : repository.split("/");
+  const places = parts.map((_, index) => parts.slice(0, parts.length - index).join("/"));
+  if (DOCKER_HUB_HOSTS.has(registry)) {
+    return [...places.map((place) => `docker.io/${place}`), DOCKER_HUB_KEY, "docker.io", "index.docker.io"];
+  }
   const names = [registry, `https://${registry}`, `http://${registry}`];
-  return names.flatMap((name) => [name, `${name}/`, `${name}/v2/`, `${name}/v1/`]);
+  const hosts = names.flatMap((name) => [name, `${name}/`, `${name}/v2/`, `${name}/v1/`]);
+  return [...places.map((place) => `${registry}/${place}`), ...hosts];
 }
 
 function credentialsOf(entry: v.InferOutput<typeof Entry>, registry: string): Credentials | undefined {

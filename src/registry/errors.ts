@@ -128,9 +128,19 @@ function readError(value: unknown): ReportedError | undefined {
   const error: ReportedError = { message: typeof message === "string" ? printable(message) : "" };
   if (typeof code === "string") error.code = code;
   if (isPresent(value.detail)) {
-    error.detail = printable(typeof value.detail === "string" ? value.detail : JSON.stringify(value.detail));
+    const detail = typeof value.detail === "string" ? value.detail : toJson(value.detail);
+    if (detail !== undefined) error.detail = printable(detail);
   }
   return error.code === undefined && error.message === "" ? undefined : error;
+}
+
+/** Undefined for what is nested so deep that writing it ends the stack; reading it does not. */
+function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return;
+  }
 }
 
 function isPresent(detail: unknown): boolean {

@@ -1,12 +1,6 @@
 import type { Descriptor } from "../oci/descriptor.ts";
-import { describe, isRecord, parseDescriptor, parseManifest } from "../oci/manifest.ts";
+import { describe, isRecord, parseManifest } from "../oci/manifest.ts";
 import type { StoredManifest } from "./store.ts";
-
-/** What a manifest says it is about; fails when that is no descriptor. Spec: image-spec manifest.md, `subject`. */
-export function subjectOf(bytes: Uint8Array): Descriptor | undefined {
-  const { subject } = fieldsOf(bytes);
-  return subject === undefined || subject === null ? undefined : parseDescriptor(subject, "subject");
-}
 
 /** The entry of a referrer in its subject's list. Spec: distribution-spec, "Listing Referrers". */
 export function describeReferrer({ digest, bytes }: StoredManifest): Descriptor {

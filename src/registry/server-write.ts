@@ -4,7 +4,6 @@ import { childrenOf, MAX_MANIFEST_BYTES, type Manifest, parseManifest } from "..
 import type { ByteStream } from "../oci/plan.ts";
 import { type Endpoint, type EndpointOf, formatEndpoint } from "./endpoint.ts";
 import { RegistryError } from "./errors.ts";
-import { subjectOf } from "./referrer.ts";
 import { blobUnknown, type ReadEndpoint } from "./server-read.ts";
 import type { RegistryStore, Upload } from "./store.ts";
 
@@ -151,7 +150,8 @@ async function boundedBody(request: Request): Promise<Uint8Array> {
 
 function readManifest(bytes: Uint8Array): { manifest: Manifest; subject: Digest | undefined } {
   try {
-    return { manifest: parseManifest(bytes), subject: subjectOf(bytes)?.digest };
+    const manifest = parseManifest(bytes);
+    return { manifest, subject: manifest.subject?.digest };
   } catch (error) {
     if (error instanceof Fault) throw new RegistryError("MANIFEST_INVALID", error.message);
     throw error;

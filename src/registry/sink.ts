@@ -1,5 +1,3 @@
-import { discard } from "../http/body.ts";
-import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Content, Node, Outcome, Root, Sink } from "../oci/plan.ts";
@@ -9,21 +7,39 @@ import {
   type RepositoryName,
   repositoryName,
 } from "../oci/reference.ts";
-import { answerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { Registries } from "./client.ts";
-import { locationOf, type UploadTarget, upload } from "./upload.ts";
+import { Mounts } from "./mounts.ts";
+import { ReferrersSink } from "./referrers-sink.ts";
+import { isFloating, isImmutable, type NamedManifest, sendManifest, storedDigest } from "./sink-manifests.ts";
+import { upload } from "./upload.ts";
+import { UploadManner } from "./upload-manner.ts";
+import { holdsBlob, type UploadTarget } from "./upload-target.ts";
+
+export interface RegistrySinkOptions {
+  /** Told what a registry says or does that is odd and does not stop the run, each once. Default: nobody is. */
+  warn?: (message: string) => void;
+}
 
 /** A registry as a sink: each blob is sent once and mounted into every other repository that wants it. */
 export class RegistrySink implements Sink {
   readonly #registries: Registries;
+  readonly #warn: (message: string) => void;
+  readonly #manners = new Map<string, UploadManner>();
+  readonly #mounts = new Mounts();
+  readonly #referrers = new ReferrersSink();
   /** Content of the manifests put so far; a tag is the same bytes under another name. */
   readonly #manifests = new Map<Digest, { bytes: Uint8Array; mediaType: string }>();
   /** `REPOSITORY@DIGEST` of what will be put under a tag, which stores it under its digest as well. */
   readonly #tagged: ReadonlySet<string>;
 
-  constructor(registries: Registries, roots: readonly Root[]) {
+  constructor(registries: Registries, roots: readonly Root[], { warn = () => {} }: RegistrySinkOptions = {}) {
     this.#registries = registries;
+    const said = new Set<string>();
+    this.#warn = (message) => {
+      if (!said.has(message)) warn(message);
+      said.add(message);
+    };
     this.#tagged = new Set(
       roots
         .filter(({ reference }) => reference.tag !== undefined)
@@ -42,60 +58,49 @@ export class RegistrySink implements Sink {
     const manifest = this.#manifests.get(descriptor.digest);
     if (manifest === undefined)
       throw new Fault(`cannot tag ${formatReference(reference)} before its content`);
-    const wanted = { reference: tag, digest: descriptor.digest };
-    if (await this.#holdsManifest(target, wanted)) return;
-    await this.#sendManifest(target, wanted, manifest);
+    const found = await storedDigest(target, tag);
+    const { digest } = descriptor;
+    if (found === digest) return this.#referrers.enter(target, { digest, ...manifest });
+    try {
+      await this.#send(target, { reference: tag, digest, ...manifest });
+    } catch (error) {
+      if (found === undefined || !isImmutable(error)) throw error;
+      const name = formatReference({ registry, repository, tag });
+      const message = `cannot move the tag ${name}: it is immutable, and stands for ${found}, not ${digest}`;
+      if (!isFloating(tag)) {
+        throw new Fault(message, {
+          cause: error,
+          hint: "delete the tag in the registry, allow it to be overwritten, or import into another namespace",
+        });
+      }
+      // What is found by digest must be there all the same.
+      await this.#send(target, { reference: digest, digest, ...manifest });
+      this.#warn(message);
+    }
   }
 
+  /** What is there is neither sent nor mounted; what is not is sent once, and mounted from there. */
   async #putBlob(node: Node, content: Content): Promise<Outcome> {
     const { digest } = node.descriptor;
-    const targets = [...node.repositories].map((name) => this.#target(name));
-    const lacking = new Set<UploadTarget>();
-    let holder: UploadTarget | undefined;
-    for (const target of targets) {
-      // Once one holds it, a mount is as cheap as a question, and harmless where it is there already.
-      if (holder !== undefined) break;
-      if (await this.#holdsBlob(target, digest)) holder = target;
-      else lacking.add(target);
+    const holders: UploadTarget[] = [];
+    const lacking: UploadTarget[] = [];
+    for (const name of node.repositories) {
+      const target = this.#target(name);
+      if (await holdsBlob(target, digest)) holders.push(target);
+      else lacking.push(target);
     }
-    const first = holder;
     let outcome: Outcome = "present";
-    for (const target of targets) {
-      if (target === first) continue;
-      const granted = holder === undefined ? "no" : await this.#mount(target, holder, digest);
+    for (const target of lacking) {
+      const granted = await this.#mounts.mount(target, holders, digest);
       if (granted === "mounted") {
         if (outcome === "present") outcome = granted;
-      } else if (lacking.has(target) || !(await this.#holdsBlob(target, digest))) {
+      } else {
         await upload(target, node.descriptor, { content, session: granted === "no" ? undefined : granted });
         outcome = "copied";
       }
-      holder ??= target;
+      holders.push(target);
     }
     return outcome;
-  }
-
-  async #holdsBlob({ client, repository, scopes }: UploadTarget, digest: Digest): Promise<boolean> {
-    const endpoint = { kind: "headBlob", repository, digest } as const;
-    const response = await client.send(endpoint, scopes);
-    if (response.status === 200) return true;
-    if (response.status === 404) return false;
-    throw await answerFault(response, { method: "HEAD", url: await client.urlOf(endpoint) });
-  }
-
-  /** `no`, or the upload session that a registry opens instead; whatever goes wrong, the blob can be sent. */
-  async #mount(to: UploadTarget, from: UploadTarget, digest: Digest): Promise<"mounted" | "no" | URL> {
-    const endpoint = { kind: "mountBlob", repository: to.repository, from: from.repository, digest } as const;
-    const url = await to.client.urlOf(endpoint);
-    const scopes: Scope[] = [...to.scopes, { repository: from.repository, actions: "pull" }];
-    try {
-      const response = await to.client.send(endpoint, scopes);
-      await discard(response, url);
-      if (response.status === 201) return "mounted";
-      return response.status === 202 ? locationOf(response, url) : "no";
-    } catch {
-      // E.g. a token server that refuses both repositories where it may not read the one.
-      return "no";
-    }
   }
 
   async #putManifest(node: Node): Promise<Outcome> {
@@ -108,49 +113,26 @@ export class RegistrySink implements Sink {
     for (const name of node.repositories) {
       if (this.#tagged.has(`${name}@${digest}`)) continue;
       const target = this.#target(name);
-      const wanted = { reference: digest, digest };
-      if (await this.#holdsManifest(target, wanted)) continue;
-      await this.#sendManifest(target, wanted, manifest);
+      if ((await storedDigest(target, digest)) === digest) {
+        await this.#referrers.enter(target, { digest, ...manifest });
+        continue;
+      }
+      await this.#send(target, { reference: digest, digest, ...manifest });
       outcome = "copied";
     }
     return outcome;
   }
 
-  /** Whether `reference`, a tag or a digest, already stands for exactly this content. */
-  async #holdsManifest(
-    { client, repository, scopes }: UploadTarget,
-    { reference, digest }: { reference: string; digest: Digest },
-  ): Promise<boolean> {
-    const endpoint = { kind: "headManifest", repository, reference } as const;
-    const headers = { accept: MANIFEST_MEDIA_TYPES.join(", ") };
-    const response = await client.send(endpoint, scopes, { headers });
-    if (response.status === 404) return false;
-    if (response.status !== 200) {
-      throw await answerFault(response, { method: "HEAD", url: await client.urlOf(endpoint) });
-    }
-    return response.headers.get("docker-content-digest") === digest;
-  }
-
-  async #sendManifest(
-    { client, repository, scopes }: UploadTarget,
-    { reference, digest }: { reference: string; digest: Digest },
-    { bytes, mediaType }: { bytes: Uint8Array; mediaType: string },
-  ): Promise<void> {
-    const endpoint = { kind: "putManifest", repository, reference } as const;
-    const url = await client.urlOf(endpoint);
-    const headers = { "content-type": mediaType, "content-length": String(bytes.length) };
-    const response = await client.send(endpoint, scopes, { headers, body: () => bytes });
-    if (response.status !== 201) throw await answerFault(response, { method: "PUT", url });
-    await discard(response, url);
-    const stored = response.headers.get("docker-content-digest");
-    if (stored !== null && stored !== digest) {
-      throw new Fault(`cannot keep ${digest}: ${url.host} stored it as ${stored}`, { kind: "mismatch" });
-    }
+  async #send(target: UploadTarget, manifest: NamedManifest): Promise<void> {
+    const response = await sendManifest(target, manifest);
+    await this.#referrers.enter(target, manifest, response);
   }
 
   #target(name: RepositoryName): UploadTarget {
     const { registry, repository } = parseRepositoryName(name);
     const scopes: Scope[] = [{ repository, actions: "pull,push" }];
-    return { client: this.#registries.client(registry), repository, scopes };
+    const manner = this.#manners.get(registry) ?? new UploadManner();
+    this.#manners.set(registry, manner);
+    return { client: this.#registries.client(registry), repository, scopes, manner, warn: this.#warn };
   }
 }

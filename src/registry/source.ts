@@ -1,7 +1,7 @@
 import { readBounded } from "../http/body.ts";
 import { download } from "../http/download.ts";
 import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
-import { digestOf, isDigest } from "../oci/digest.ts";
+import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { describe, MAX_MANIFEST_BYTES, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
 import type { ByteStream, Node, Source } from "../oci/plan.ts";
@@ -12,9 +12,11 @@ import {
   type RepositoryName,
 } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
-import { AnswerFault, answerFault } from "./answer.ts";
+import { AnswerFault, answerFault, wholeAnswer } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { Registries } from "./client.ts";
+import { openForeign } from "./foreign.ts";
+import { findReferrers } from "./referrers.ts";
 
 /** Registries as a source. Blobs are never asked for with HEAD: some answer 401 to that and not to GET. */
 export class RegistrySource implements Source {
@@ -32,6 +34,17 @@ export class RegistrySource implements Source {
     }
   }
 
+  async referrers(subject: Reference & { digest: Digest }): Promise<Reference[]> {
+    const { registry, repository, digest } = subject;
+    const place = { client: this.#registries.client(registry), repository, scopes: pull(repository) };
+    try {
+      const found = await findReferrers(place, digest);
+      return found.map((one) => ({ registry, repository, ...one }));
+    } catch (cause) {
+      throw new Fault(`cannot read what signs or describes ${formatReference(subject)}`, { cause });
+    }
+  }
+
   /** The first repository that wants the blob and has it. */
   async open(node: Node): Promise<ByteStream> {
     const [first, ...others] = node.repositories;
@@ -44,7 +57,17 @@ export class RegistrySource implements Source {
       repository = other;
       response = await this.#openAt(node, repository, 0);
     }
+    const isThere = response.status === 200;
+    if (!isThere && node.descriptor.urls !== undefined) return this.#openForeign(node, repository, response);
     return this.#stream(node, repository, response);
+  }
+
+  async #openForeign({ descriptor }: Node, name: RepositoryName, refused: Response): Promise<ByteStream> {
+    const { registry, repository } = parseRepositoryName(name);
+    const client = this.#registries.client(registry);
+    const url = await client.urlOf({ kind: "getBlob", repository, digest: descriptor.digest });
+    const refusal = await answerFault(refused, { method: "GET", url });
+    return openForeign(client.http, { descriptor, registry: url, refusal });
   }
 
   /** The answer in hand, then as many more as it takes. */
@@ -61,7 +84,7 @@ export class RegistrySource implements Source {
       // A passing status has been tried again already, below.
       throw await answerFault(response, { method: "GET", url });
     };
-    return download({ url, openAt, policy: client.http.policy });
+    return download({ url, size: node.descriptor.size, openAt, policy: client.http.policy });
   }
 
   #openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {
@@ -76,10 +99,15 @@ export class RegistrySource implements Source {
     const endpoint = { kind: "getManifest", repository, reference: digest ?? tag ?? "" } as const;
     const url = await client.urlOf(endpoint);
     const headers = { accept: MANIFEST_MEDIA_TYPES.join(", ") };
-    const response = await client.send(endpoint, pull(repository), { headers });
-    if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
-    const bytes = await readBounded(response, url, MAX_MANIFEST_BYTES);
-    const announced = response.headers.get("docker-content-digest") ?? "";
+    const { bytes, announced } = await wholeAnswer(
+      client.http.policy,
+      () => client.send(endpoint, pull(repository), { headers }),
+      async (response) => {
+        if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
+        const announced = response.headers.get("docker-content-digest") ?? "";
+        return { announced, bytes: await readBounded(response, url, MAX_MANIFEST_BYTES) };
+      },
+    );
     const expected = digest ?? (isDigest(announced) ? announced : undefined);
     if (expected !== undefined) assertDigest(bytes, expected);
     return { descriptor: describe(parseManifest(bytes), expected ?? digestOf(bytes), bytes.length), bytes };

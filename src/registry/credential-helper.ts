@@ -1,0 +1,113 @@
+import * as v from "valibot";
+import type { Credentials } from "./credentials.ts";
+
+const HelperAnswer = v.object({ Username: v.string(), Secret: v.string() });
+
+/** What follows `docker-credential-` in a program's name: never a path. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** Some ask a cloud, or a person: milliseconds. */
+const LONGEST_WAIT = 60_000;
+const LONGEST_REASON = 200;
+/** What helpers print, and exit with 1, when they have nothing. docker-credential-helpers `credentials/error.go`. */
+const NOT_FOUND = "credentials not found";
+/** The user name that makes the secret an identity token. docker `cli/config/credentials/native_store.go`. */
+const IDENTITY_TOKEN = "<token>";
+
+/** The programs that keep logins for docker and podman; each is asked once for each server. */
+export class CredentialHelpers {
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #warn: (text: string) => void;
+  readonly #asked = new Map<string, Promise<Credentials | undefined>>();
+  readonly #told = new Set<string>();
+
+  constructor(environment: NodeJS.ProcessEnv, warn: (text: string) => void) {
+    this.#environment = environment;
+    this.#warn = warn;
+  }
+
+  /** Undefined when it has none, and, with a warning, when it cannot say. */
+  ask(name: string, server: string): Promise<Credentials | undefined> {
+    const key = `${name} ${server}`;
+    const asked = this.#asked.get(key) ?? this.#ask(name, server);
+    this.#asked.set(key, asked);
+    return asked;
+  }
+
+  async #ask(name: string, server: string): Promise<Credentials | undefined> {
+    if (!NAME.test(name)) {
+      return this.#tell("a login file names a credential helper that cannot be a program");
+    }
+    const program = `docker-credential-${name}`;
+    const path = Bun.which(program, { PATH: this.#environment.PATH ?? "" });
+    if (path === null) {
+      return this.#tell(`\`${program}\`, which keeps logins here, is not on PATH: going on without it`);
+    }
+    try {
+      const { status, said } = await run(path, server, this.#environment);
+      if (status === 0) return readAnswer(said);
+      if (said.toLowerCase().includes(NOT_FOUND)) return;
+      throw new Error(reasonIn(said) ?? `it ended with ${status ?? "a signal"}`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return this.#tell(`\`${program}\` gives no login for ${server}: ${why}`);
+    }
+  }
+
+  #tell(warning: string): undefined {
+    if (!this.#told.has(warning)) this.#warn(warning);
+    this.#told.add(warning);
+  }
+}
+
+/** Spec: docker-credential-helpers, "Development": the server on stdin, JSON or an error on stdout. */
+async function run(
+  path: string,
+  server: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<{ status: number | null; said: string }> {
+  const child = Bun.spawn([path, "get"], {
+    stdin: new TextEncoder().encode(server),
+    stdout: "pipe",
+    stderr: "ignore",
+    env: environment,
+    timeout: LONGEST_WAIT,
+    killSignal: "SIGKILL",
+  });
+  try {
+    const said = await readStart(child.stdout);
+    return { status: await child.exited, said };
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+async function readStart(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) throw new Error(`it says more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
+}
+
+function readAnswer(said: string): Credentials {
+  let document: unknown;
+  try {
+    document = JSON.parse(said);
+  } catch {}
+  const answer = v.safeParse(HelperAnswer, document);
+  // Not quoted: it may hold a password.
+  if (!answer.success) throw new Error("its answer cannot be read");
+  const { Username: username, Secret: secret } = answer.output;
+  if (username === IDENTITY_TOKEN) return { kind: "identityToken", token: secret };
+  return { kind: "password", username, password: secret };
+}
+
+/** Its first line, unless that may be more than an error. */
+function reasonIn(said: string): string | undefined {
+  const [line = ""] = said.trim().split("\n");
+  return line === "" || /[{}"]/.test(line) ? undefined : line.slice(0, LONGEST_REASON);
+}

@@ -1,0 +1,136 @@
+import { discard, readBounded } from "../http/body.ts";
+import { type Descriptor, MANIFEST_MEDIA_TYPES, MEDIA_TYPE } from "../oci/descriptor.ts";
+import { algorithmOf, type Digest, digestOf, hexOf, isDigest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
+import { isTag } from "../oci/reference.ts";
+import { assertDigest } from "../oci/verified.ts";
+import { type AnswerFault, answerFault } from "./answer.ts";
+import type { Scope } from "./auth.ts";
+import type { RegistryClient } from "./client.ts";
+
+/** One repository, and what to ask for in it. */
+export interface Place {
+  client: RegistryClient;
+  repository: string;
+  scopes: readonly Scope[];
+}
+
+/** More than anybody lists for one manifest: what goes on beyond is no list but an attack or a loop. */
+const MAX_PAGES = 100;
+const MAX_REFERRERS = 10_000;
+/** What cosign hangs onto a manifest by name. Source: sigstore/cosign pkg/oci/remote/remote.go. */
+const COSIGN_SUFFIXES = ["sig", "att", "sbom"];
+/** How registries say that they do not know the API; go-containerregistry `referrers.go` takes 400, 404 and 406. */
+const WITHOUT_API = new Set([400, 404, 405, 406, 501]);
+
+/** Everything that signs or describes a manifest: by tag where it has one, else by digest. */
+export async function findReferrers(
+  place: Place,
+  subject: Digest,
+): Promise<{ tag?: string; digest: Digest }[]> {
+  const listed = (await listReferrers(place, subject)) ?? (await listByTag(place, subject));
+  const tagged = await cosignTags(place, subject);
+  // Harbor lists what cosign has tagged as well.
+  const isTagged = new Set(tagged.map(({ digest }) => digest));
+  const others = listed.filter(({ digest }) => !isTagged.has(digest));
+  return [...others.map(({ digest }) => ({ digest })), ...tagged];
+}
+
+/**
+ * The registry's own list of the manifests whose subject is `digest`; undefined where it keeps none. It is
+ * asked each time: some answer so for one manifest, and keep the lists of others.
+ * Fails when there is no such repository. Spec: distribution-spec, "Listing Referrers".
+ */
+export async function listReferrers(place: Place, digest: Digest): Promise<Descriptor[] | undefined> {
+  const { client, repository, scopes } = place;
+  let url = await client.urlOf({ kind: "listReferrers", repository, digest });
+  const found: Descriptor[] = [];
+  for (let page = 1; page <= MAX_PAGES; page++) {
+    const headers = { accept: MEDIA_TYPE.ociIndex };
+    const response = await client.exchange({ method: "GET", url, headers }, scopes);
+    const entries = await readPage(response, url);
+    if (entries === undefined && page === 1) return;
+    if (entries === undefined) break;
+    found.push(...entries);
+    const next = nextPage(response, url);
+    if (found.length > MAX_REFERRERS) break;
+    if (next === undefined) return found;
+    url = next;
+  }
+  throw new Fault(`cannot list the referrers of ${digest}: after ${found.length} there is still no end`);
+}
+
+/** Undefined where this is not the API's answer: some hosts send a page of their own for any address. */
+async function readPage(response: Response, url: URL): Promise<Descriptor[] | undefined> {
+  if (response.status !== 200) {
+    const fault = await answerFault(response, { method: "GET", url });
+    if (WITHOUT_API.has(response.status) && !isUnknownName(fault)) return;
+    throw fault;
+  }
+  const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (type === MEDIA_TYPE.ociIndex) {
+    return parseManifest(await readBounded(response, url, MAX_MANIFEST_BYTES)).manifests;
+  }
+  await discard(response, url);
+  return;
+}
+
+function isUnknownName({ errors }: AnswerFault): boolean {
+  return errors.some(({ code }) => code === "NAME_UNKNOWN");
+}
+
+/** Spec: RFC 8288. Fails when it leads to another host: whatever is there is not this registry's list. */
+function nextPage({ headers }: Response, url: URL): URL | undefined {
+  const [, target] = /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next\b/i.exec(headers.get("link") ?? "") ?? [];
+  if (target === undefined) return;
+  const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
+  if (next?.origin === url.origin) return next;
+  throw new Fault(`cannot list referrers: ${url.host} says that its list goes on somewhere else`);
+}
+
+/** The tag under which clients keep the list where the registry keeps none. Spec: "Referrers Tag Schema". */
+export function referrersTag(digest: Digest): string {
+  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
+}
+
+/** The content of a tag; undefined where there is none. */
+export async function readTag(
+  { client, repository, scopes }: Place,
+  tag: string,
+): Promise<{ digest: Digest; bytes: Uint8Array } | undefined> {
+  const endpoint = { kind: "getManifest", repository, reference: tag } as const;
+  const url = await client.urlOf(endpoint);
+  const response = await client.send(endpoint, scopes, {
+    headers: { accept: MANIFEST_MEDIA_TYPES.join(", ") },
+  });
+  if (response.status === 404) {
+    await discard(response, url);
+    return;
+  }
+  if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
+  const bytes = await readBounded(response, url, MAX_MANIFEST_BYTES);
+  const announced = response.headers.get("docker-content-digest") ?? "";
+  if (isDigest(announced)) assertDigest(bytes, announced);
+  return { digest: digestOf(bytes), bytes };
+}
+
+/** What is kept under the referrers tag; what is there without being a list lists nothing. */
+async function listByTag(place: Place, digest: Digest): Promise<Descriptor[]> {
+  const index = await readTag(place, referrersTag(digest));
+  return index === undefined ? [] : parseManifest(index.bytes).manifests;
+}
+
+/**
+ * cosign's signature, attestations and list of contents of a manifest, as far as they are there.
+ * Each is asked for by name: lists of tags are long, and a pull-through cache lists what it holds only.
+ */
+async function cosignTags(place: Place, subject: Digest): Promise<{ tag: string; digest: Digest }[]> {
+  const tags = COSIGN_SUFFIXES.map((suffix) => `${subject.replace(":", "-")}.${suffix}`).filter(isTag);
+  const found = [];
+  for (const tag of tags) {
+    const manifest = await readTag(place, tag);
+    if (manifest !== undefined) found.push({ tag, digest: manifest.digest });
+  }
+  return found;
+}
