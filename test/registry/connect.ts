@@ -10,19 +10,36 @@ export interface ConnectOptions {
   mirrors?: readonly Mirror[];
   /** PEM. */
   authorities?: readonly string[];
+  /** Tries of each request. Default: 3. */
+  attempts?: number;
+  /** Milliseconds before the second try of a request. Default: 1. */
+  firstDelay?: number;
+  /** Milliseconds of silence after which a body counts as broken. */
+  stallAfter?: number;
+  warn?: (text: string) => void;
 }
 
 /** The program's own way to registries, only less patient. */
-export function connect({ urls = [], credentials, mirrors = [], authorities = [] }: ConnectOptions) {
+export function connect({
+  urls = [],
+  credentials,
+  mirrors = [],
+  authorities = [],
+  attempts = 3,
+  firstDelay = 1,
+  stallAfter,
+  warn = () => {},
+}: ConnectOptions) {
   const http = createHttp({
     authorities,
     plainHosts: new Set(),
     userAgent: "test",
     signal: new AbortController().signal,
-    retry: { attempts: 3, firstDelay: 1, longestDelay: 5 },
+    retry: { attempts, firstDelay, longestDelay: 5 * firstDelay },
+    ...(stallAfter === undefined ? {} : { stallAfter }),
   });
   const schemes = new Map(
     urls.map((url) => [new URL(url).host, url.startsWith("https:") ? ("https" as const) : ("http" as const)]),
   );
-  return new Registries({ http, credentials: credentials ?? (() => undefined), mirrors, schemes });
+  return new Registries({ http, credentials: credentials ?? (() => undefined), mirrors, schemes, warn });
 }

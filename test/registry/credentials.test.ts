@@ -89,22 +89,22 @@ test("podman's files go before docker's, the running session's first", async () 
     "login/config.json": named("login"),
     "file.json": named("file"),
   });
-  const who = (environment: Record<string, string>) => {
-    const found = fileCredentials({ HOME: directory, ...environment })("reg.example");
+  const who = async (environment: Record<string, string>) => {
+    const found = await fileCredentials({ HOME: directory, ...environment })("reg.example");
     return found?.kind === "password" ? found.username : undefined;
   };
-  expect(who({ XDG_RUNTIME_DIR: join(directory, "run") })).toBe("run");
-  expect(who({})).toBe("config");
-  expect(who({ XDG_CONFIG_HOME: join(directory, "elsewhere") })).toBe("elsewhere");
-  expect(who({ XDG_CONFIG_HOME: join(directory, "nowhere") })).toBe("docker");
-  expect(who({ XDG_CONFIG_HOME: join(directory, "nowhere"), DOCKER_CONFIG: join(directory, "login") })).toBe(
-    "login",
-  );
+  expect(await who({ XDG_RUNTIME_DIR: join(directory, "run") })).toBe("run");
+  expect(await who({})).toBe("config");
+  expect(await who({ XDG_CONFIG_HOME: join(directory, "elsewhere") })).toBe("elsewhere");
+  expect(await who({ XDG_CONFIG_HOME: join(directory, "nowhere") })).toBe("docker");
   expect(
-    who({ XDG_RUNTIME_DIR: join(directory, "run"), REGISTRY_AUTH_FILE: join(directory, "file.json") }),
+    await who({ XDG_CONFIG_HOME: join(directory, "nowhere"), DOCKER_CONFIG: join(directory, "login") }),
+  ).toBe("login");
+  expect(
+    await who({ XDG_RUNTIME_DIR: join(directory, "run"), REGISTRY_AUTH_FILE: join(directory, "file.json") }),
   ).toBe("file");
   // Set but empty is not set.
-  expect(who({ XDG_CONFIG_HOME: "", XDG_RUNTIME_DIR: "", REGISTRY_AUTH_FILE: "" })).toBe("config");
+  expect(await who({ XDG_CONFIG_HOME: "", XDG_RUNTIME_DIR: "", REGISTRY_AUTH_FILE: "" })).toBe("config");
 });
 
 test("an empty DOCKER_CONFIG is as good as none", async () => {
@@ -127,7 +127,7 @@ test.each<[string, unknown]>([
   ["a registry without an entry", { auths: { "reg.example": null } }],
 ])("%s means: nobody in particular", async (_, content) => {
   const HOME = await home(content === undefined ? {} : { ".docker/config.json": content });
-  expect(fileCredentials({ HOME })("reg.example")).toBeUndefined();
+  expect(await fileCredentials({ HOME })("reg.example")).toBeUndefined();
 });
 
 const SECRET = "hunter2hunter2";

@@ -6,10 +6,15 @@ import { connect } from "./connect.ts";
 
 export const ROBOT = { username: "robot", password: "secret" };
 
-export function sinkOf({ url }: TestRegistry, roots: readonly Root[] = []): RegistrySink {
+export function sinkOf(
+  { url }: TestRegistry,
+  roots: readonly Root[] = [],
+  warn: (text: string) => void = () => {},
+): RegistrySink {
   return new RegistrySink(
     connect({ urls: [url], credentials: () => ({ kind: "password", ...ROBOT }) }),
     roots,
+    { warn },
   );
 }
 

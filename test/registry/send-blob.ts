@@ -1,8 +1,11 @@
+import { expect } from "bun:test";
 import { join } from "node:path";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import type { ByteStream, Content } from "../../src/oci/plan.ts";
 import { upload } from "../../src/registry/upload.ts";
+import { UploadManner } from "../../src/registry/upload-manner.ts";
 import { pseudoRandomBytes } from "../support/content.ts";
+import type { TestRegistry } from "../support/registry.ts";
 import { type ConnectOptions, connect } from "./connect.ts";
 import type { UploadServer } from "./upload-server.ts";
 
@@ -15,7 +18,7 @@ export async function* inPieces(bytes: Uint8Array): ByteStream & AsyncGenerator<
 }
 
 /** As a registry's content comes: there is no file that the kernel could send. */
-export const STREAMED: Content = { stream: () => inPieces(BYTES), slice: () => undefined };
+export const STREAMED: Content = { stream: (from) => inPieces(BYTES.subarray(from)), slice: () => undefined };
 /** As an archive's: the stream is there as well, but must not be taken over plain HTTP. */
 export async function inArchive(folder: string): Promise<Content> {
   const path = join(folder, "archive");
@@ -23,7 +26,8 @@ export async function inArchive(folder: string): Promise<Content> {
   const stream = () => {
     throw new Error("the stream was taken");
   };
-  return { stream, slice: () => Bun.file(path).slice(512, 512 + BYTES.length) };
+  const slice = (from = 0, to = BYTES.length) => Bun.file(path).slice(512 + from, 512 + to);
+  return { stream, slice };
 }
 
 interface Sending extends ConnectOptions {
@@ -31,16 +35,21 @@ interface Sending extends ConnectOptions {
   digest?: Digest;
   size?: number;
   session?: URL;
+  manner?: UploadManner;
+  warn?: (message: string) => void;
 }
 
 /** Sends a blob, `BYTES` unless told otherwise, to the repository `a/b`. */
 export function send(url: string, options: Sending = {}): Promise<void> {
   const { content = STREAMED, digest = DIGEST, size = BYTES.length, session, ...rest } = options;
+  const { manner = new UploadManner(), warn = () => {} } = options;
   const client = connect({ urls: [url], ...rest }).client(new URL(url).host);
   const target = {
     client,
     repository: "a/b",
     scopes: [{ repository: "a/b", actions: "pull,push" }],
+    manner,
+    warn,
   } as const;
   return upload(target, { mediaType: "application/octet-stream", digest, size }, { content, session });
 }
@@ -48,4 +57,20 @@ export function send(url: string, options: Sending = {}): Promise<void> {
 /** The methods of the requests after the ping. */
 export function steps({ requests }: UploadServer): string[] {
   return requests.slice(1).map(({ method }) => method);
+}
+
+/** The requests after the ping: the method, and of a chunk which one. */
+export function uploadSteps({ requests }: TestRegistry): string[] {
+  return requests
+    .filter(({ path }) => path !== "/v2/")
+    .map(({ method, headers }) => {
+      const range = headers.get("content-range");
+      return range === null ? method : `${method} ${range}`;
+    });
+}
+
+export async function expectStored({ store }: TestRegistry): Promise<void> {
+  const blob = await store.blob("a/b", DIGEST);
+  const body = new Response(blob?.read(0, blob.size));
+  expect(digestOf(await body.bytes())).toBe(DIGEST);
 }

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "bun:test";
+import { ContentLost } from "../../src/oci/content-lost.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { faultKind } from "../../src/oci/fault.ts";
 import { parseManifest } from "../../src/oci/manifest.ts";
@@ -36,8 +37,13 @@ function rootOf({ host }: TestRegistry, { root }: TestContent, tag: string): Roo
   return { reference: { registry: host, repository: "a", tag, digest: root.digest }, descriptor: root };
 }
 
-async function pushAll(registry: TestRegistry, content: TestContent, roots: Root[]): Promise<Outcome[]> {
-  const sink = sinkOf(registry, roots);
+async function pushAll(
+  registry: TestRegistry,
+  content: TestContent,
+  roots: Root[],
+  warn?: (text: string) => void,
+): Promise<Outcome[]> {
+  const sink = sinkOf(registry, roots, warn);
   const outcomes: Outcome[] = [];
   for (const node of nodesOf(registry, content)) {
     const bytes = content.blobs.get(node.descriptor.digest) ?? node.bytes ?? new Uint8Array();
@@ -57,7 +63,7 @@ test("manifests go by digest, children first, and the root once, under its tag, 
     ...manifests.map(({ digest }) => `PUT /v2/a/manifests/${digest}`),
     "PUT /v2/a/manifests/v1",
   ]);
-  expect(asked(registry).at(-1)).toBe("PUT /v2/a/manifests/v1");
+  expect(asked(registry).slice(-2)).toEqual(["PUT /v2/a/manifests/v1", "HEAD /v2/a/manifests/v1"]);
   // Under its tag it is stored by its digest as well.
   const stored = await fetch(`${registry.url}/v2/a/manifests/${index.root.digest}`);
   expect(digestOf(await stored.bytes())).toBe(index.root.digest);
@@ -67,7 +73,7 @@ test("a manifest is sent with its own type and its own bytes", async () => {
   const docker = await image({ seed: "docker", dialect: "docker" });
   const registry = await start();
   await pushAll(registry, docker, [rootOf(registry, docker, "v1")]);
-  const put = registry.requests.at(-1);
+  const put = registry.requests.findLast(({ method }) => method === "PUT");
   expect(put?.headers.get("content-type")).toBe("application/vnd.docker.distribution.manifest.v2+json");
   expect(put?.headers.get("content-length")).toBe(String(docker.root.size));
 });
@@ -104,17 +110,161 @@ test("a tag that stands for other content is moved", async () => {
   expect(answer.headers.get("docker-content-digest")).toBe(index.root.digest);
 });
 
-test("a registry that does not say what a tag stands for is sent the manifest", async () => {
-  const registry = await start({
-    intercept: (request) => (request.method === "HEAD" ? new Response(null, { status: 200 }) : undefined),
-  });
-  const sink = sinkOf(registry, []);
+/** HEAD does not say what it is that is there. */
+const silentHead = (request: Request) =>
+  request.method === "HEAD" ? new Response(null, { status: 200 }) : undefined;
+
+test("where HEAD does not say what is there, GET does", async () => {
+  const registry = await start({ intercept: silentHead });
   const bare = await image({ seed: "bare" });
-  await seed(registry.store, "a", undefined, bare);
+  await seed(registry.store, "a", "v1", bare);
+  const root = rootOf(registry, bare, "v1");
+  const sink = sinkOf(registry, [root]);
   for (const node of nodesOf(registry, bare).filter(({ kind }) => kind === "manifest")) {
     await sink.put(node, contentOf(new Uint8Array()));
   }
-  expect(asked(registry).at(-1)).toBe(`PUT /v2/a/manifests/${bare.root.digest}`);
+  await sink.tag(root);
+  expect(asked(registry)).toEqual(["HEAD /v2/a/manifests/v1", "GET /v2/a/manifests/v1"]);
+});
+
+test("a host that answers 200 to everything is not believed", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      url.pathname.includes("/manifests/") ? new Response("<html>welcome</html>") : silentHead(request),
+  });
+  const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+  expect(textOf(fault)).toMatch(
+    /cannot keep sha256:\w+: 127\.0\.0\.1:\d+ took it, and holds sha256:\w+ in its place/,
+  );
+  expect(fault.hint).toContain("proxy");
+});
+
+test.each([200, 202])("a PUT that is answered %i is believed once the manifest is there", async (status) => {
+  let forwarding = false;
+  const registry = await start({
+    intercept: async (request, url) => {
+      if (forwarding || request.method !== "PUT" || !url.pathname.includes("/manifests/")) return;
+      forwarding = true;
+      await fetch(url, { method: "PUT", headers: request.headers, body: await request.bytes() });
+      forwarding = false;
+      return new Response(null, { status });
+    },
+  });
+  await pushAll(registry, index, [rootOf(registry, index, "v1")]);
+  expect((await registry.store.manifest("a", "v1"))?.digest).toBe(index.root.digest);
+});
+
+test("a tag that is gone when all is done has not been given", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      request.method === "PUT" && url.pathname.endsWith("/manifests/v1")
+        ? new Response(null, { status: 201 })
+        : undefined,
+  });
+  const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+  expect(textOf(fault)).toContain(`${registry.host} took it, and holds nothing in its place`);
+});
+
+test("a manifest's PUT may be sent elsewhere", async () => {
+  const registry = await start({
+    intercept: (request, url) => {
+      if (request.method !== "PUT" || !url.pathname.includes("/manifests/") || url.search !== "") return;
+      return new Response(null, { status: 307, headers: { location: `${url.pathname}?moved=yes` } });
+    },
+  });
+  await pushAll(registry, index, [rootOf(registry, index, "v1")]);
+  expect((await registry.store.manifest("a", "v1"))?.digest).toBe(index.root.digest);
+});
+
+test("a manifest whose blob a garbage collector has taken says which", async () => {
+  const lost = digestOf(new Uint8Array(3));
+  const error = {
+    code: "MANIFEST_BLOB_UNKNOWN",
+    message: "blob unknown to registry",
+    detail: { digest: lost },
+  };
+  const registry = await start({
+    intercept: ({ method }, url) =>
+      method === "PUT" && url.pathname.includes("/manifests/")
+        ? Response.json({ errors: [error] }, { status: 404 })
+        : undefined,
+  });
+  const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+  expect(fault).toBeInstanceOf(ContentLost);
+  expect(fault instanceof ContentLost && fault.digests).toEqual([lost]);
+});
+
+/** What is under a tag stays there. */
+const immutable = (status: number) => ({
+  intercept: (request: Request, url: URL) =>
+    request.method === "PUT" && /\/manifests\/(?!sha256:)/.test(url.pathname)
+      ? Response.json({ errors: [{ code: "TAG_INVALID", message: "it is immutable" }] }, { status })
+      : undefined,
+});
+
+test.each([400, 409, 412])(
+  "an immutable tag with other content is a conflict by name (%i)",
+  async (status) => {
+    const registry = await start(immutable(status));
+    const older = await image({ seed: "older" });
+    await seed(registry.store, "a", "v1", older);
+    const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+    expect(fault.message).toBe(
+      `cannot move the tag ${registry.host}/a:v1: it is immutable, and stands for ${older.root.digest}, not ${index.root.digest}`,
+    );
+    expect(fault.hint).toContain("delete the tag");
+  },
+);
+
+test("an immutable tag with the same content is fine", async () => {
+  const registry = await start(immutable(400));
+  await seed(registry.store, "a", "v1", index);
+  expect(new Set(await pushAll(registry, index, [rootOf(registry, index, "v1")]))).toEqual(
+    new Set(["present"]),
+  );
+});
+
+test.each(["latest", "v1-31-latest"])(
+  "an immutable floating tag (%s) is a warning, its content there all the same",
+  async (tag) => {
+    const registry = await start(immutable(412));
+    const older = await image({ seed: "older" });
+    await seed(registry.store, "a", tag, older);
+    const warnings: string[] = [];
+    await pushAll(registry, index, [rootOf(registry, index, tag)], (text) => warnings.push(text));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`${registry.host}/a:${tag}`);
+    expect((await registry.store.manifest("a", tag))?.digest).toBe(older.root.digest);
+    expect(await registry.store.manifest("a", index.root.digest)).toBeDefined();
+  },
+);
+
+test("a manifest that is refused for itself is no conflict of tags", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      request.method === "PUT" && url.pathname.endsWith("/v1")
+        ? Response.json({ errors: [{ code: "MANIFEST_INVALID", message: "bad" }] }, { status: 400 })
+        : undefined,
+  });
+  await seed(registry.store, "a", "v1", await image({ seed: "older" }));
+  const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+  expect(fault.message).toContain("answered 400 (MANIFEST_INVALID: bad)");
+});
+
+test("what a registry warns of is passed on", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      request.method === "PUT" && url.pathname.endsWith("/v1")
+        ? new Response(null, {
+            status: 201,
+            headers: { warning: '299 - "this tag \\"v1\\" goes soon", 299 - "and more"' },
+          })
+        : undefined,
+  });
+  const warnings: string[] = [];
+  const root = rootOf(registry, index, "v1");
+  await faultOf(() => pushAll(registry, index, [root], (text) => warnings.push(text)));
+  expect(warnings).toEqual([`${registry.host}: this tag "v1" goes soon`, `${registry.host}: and more`]);
 });
 
 test("a registry that stores a manifest as something else makes it a mismatch", async () => {

@@ -110,6 +110,47 @@ test.each([401, 405])(
   },
 );
 
+test("a refused mount is remembered for the two projects, and for no others", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      isMount(request, url) && url.pathname.startsWith("/v2/two/") && url.searchParams.get("from") === "one/a"
+        ? new Response(null, { status: 401 })
+        : undefined,
+  });
+  const sink = sinkOf(registry);
+  const repositories = ["one/a", "two/a", "one/b", "two/b"];
+  await putBlob(sink, blobNode(registry, ...repositories));
+  const mounts = () => asked(registry).filter((line) => line.includes("mount="));
+  expect(mounts()).toEqual([
+    `POST /v2/two/a/blobs/uploads/?mount=${DIGEST}&from=one/a`,
+    `POST /v2/one/b/blobs/uploads/?mount=${DIGEST}&from=one/a`,
+    // Once the other project has it, it comes from there.
+    `POST /v2/two/b/blobs/uploads/?mount=${DIGEST}&from=two/a`,
+  ]);
+  for (const repository of repositories) await registry.store.deleteBlob(repository, DIGEST);
+  registry.requests.length = 0;
+  await putBlob(sink, blobNode(registry, "one/a", "two/a"));
+  expect(mounts()).toEqual([]);
+  expect(await registry.store.blob("two/a", DIGEST)).toBeDefined();
+});
+
+test("where no token is had for both repositories, one for the target alone may do", async () => {
+  const registry = await start({
+    intercept: (request, url) => {
+      const scopes = url.searchParams.getAll("scope");
+      if (url.pathname === "/token") {
+        return scopes.length > 1 ? new Response("denied", { status: 401 }) : Response.json({ token: "t" });
+      }
+      if (request.headers.get("authorization") === "Bearer t") return;
+      const headers = { "www-authenticate": `Bearer realm="${url.origin}/token",service="s"` };
+      return new Response(null, { status: 401, headers });
+    },
+  });
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+  expect(asked(registry).at(-1)).toBe(`POST /v2/b/blobs/uploads/?mount=${DIGEST}&from=a`);
+  expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+});
+
 test("a mount that is accepted without an address has the blob sent", async () => {
   const registry = await start({
     intercept: (request, url) => (isMount(request, url) ? new Response(null, { status: 202 }) : undefined),

@@ -47,6 +47,7 @@ export function startUploadServer(options: UploadServerOptions = {}): UploadServ
   const answer = ({ method, url, headers, body }: UploadRequest): Response => {
     if (url.pathname === "/v2/") return new Response("{}");
     if (method === "POST") return next(`${url.pathname}session-${++count}`, 202);
+    if (method === "HEAD") return new Response(null, { status: 404 });
     const session = sessions.get(url.pathname);
     if (session === undefined || url.searchParams.get("_state") !== session.state) {
       return Response.json({ errors: [{ code: "BLOB_UPLOAD_UNKNOWN" }] }, { status: 404 });

@@ -61,6 +61,8 @@ testWith("openssl")("over TLS the blob is streamed: a slice would be read into m
 test.each<[string, (path: string, state: string) => string]>([
   ["relative", (path, state) => `${path.split("/").at(-1)}?_state=${state}`],
   ["without a scheme", (path, state) => `//HOST${path}?_state=${state}`],
+  ["a host and a path", (path, state) => `HOST${path}?_state=${state}`],
+  ["without the port, which a proxy has dropped", (path, state) => `http://127.0.0.1${path}?_state=${state}`],
   ["absolute", (path, state) => `http://HOST${path}?_state=${state}`],
   ["with a query of its own", (path, state) => `${path}?zone=eu&_state=${state}&upload`],
 ])("the next step's address may be %s", async (_, location) => {

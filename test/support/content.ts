@@ -141,15 +141,17 @@ export interface ReferrerOptions {
   subject: Descriptor;
   artifactType: string;
   body: string;
+  annotations?: Record<string, string>;
 }
 
 /** An artifact about another manifest: a signature, a list of contents. */
-export function referrer({ subject, artifactType, body }: ReferrerOptions): TestContent {
+export function referrer({ subject, artifactType, body, annotations }: ReferrerOptions): TestContent {
   return manifestOf(MEDIA_TYPE.ociManifest, {
     artifactType,
     config: blob(MEDIA_TYPE.ociEmpty, new TextEncoder().encode("{}")),
     layers: [blob(artifactType, new TextEncoder().encode(body))],
     subject: { mediaType: subject.mediaType, digest: subject.digest, size: subject.size },
+    ...(annotations && { annotations }),
   });
 }
 
@@ -191,10 +193,11 @@ interface ManifestParts {
   config: TestBlob;
   layers: TestBlob[];
   subject?: Descriptor;
+  annotations?: Record<string, string>;
 }
 
 function manifestOf(mediaType: string, parts: ManifestParts): TestContent {
-  const { artifactType, config, layers, subject } = parts;
+  const { artifactType, config, layers, subject, annotations } = parts;
   const bytes = jsonBytes({
     schemaVersion: 2,
     mediaType,
@@ -202,6 +205,7 @@ function manifestOf(mediaType: string, parts: ManifestParts): TestContent {
     config: config.descriptor,
     layers: layers.map(({ descriptor }) => descriptor),
     subject,
+    annotations,
   });
   const root = { mediaType, digest: digestOf(bytes), size: bytes.length };
   return {

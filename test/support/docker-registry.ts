@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 
 /** Who may come in. `token`: asks at `realm`, trusts what `certificate` (a file) has signed. */
 type DockerAuth =
@@ -13,6 +13,10 @@ export interface DockerRegistryOptions {
   /** Files in PEM form. */
   tls?: { certificate: string; key: string };
   auth?: DockerAuth;
+  /** `readOnly`: as during garbage collection. `of`: a pull-through cache of the registry at this URL. */
+  mode?: { kind: "readOnly" } | { kind: "cache"; of: string };
+  /** What another registry has left in its storage, to begin with. */
+  directory?: string;
   /** Where its storage is made, and removed at the end. Default: the temporary folder. */
   parent?: string;
 }
@@ -34,13 +38,18 @@ export function fastFolder(): string {
 /** Debian's docker-registry (distribution 2.8) as a process of its own, on a free port. */
 export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const folder = await mkdtemp(join(options.parent ?? tmpdir(), "eksa-airgap-docker-registry-"));
-  const directory = join(folder, "data");
+  const directory = options.directory ?? join(folder, "data");
   const host = `127.0.0.1:${await freePort()}`;
   const url = `${options.tls === undefined ? "http" : "https"}://${host}`;
   const config = {
     version: "0.1",
     log: { level: "error", accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: directory }, delete: { enabled: true } },
+    storage: {
+      filesystem: { rootdirectory: directory },
+      delete: { enabled: true },
+      ...(options.mode?.kind === "readOnly" && { maintenance: { readonly: { enabled: true } } }),
+    },
+    ...(options.mode?.kind === "cache" && { proxy: { remoteurl: options.mode.of } }),
     http: { addr: host, ...(options.tls && { tls: options.tls }) },
     ...(options.auth && { auth: await authConfig(options.auth, folder) }),
   };
@@ -70,15 +79,6 @@ async function authConfig(auth: DockerAuth, folder: string): Promise<object> {
   const hash = await Bun.password.hash(auth.password, { algorithm: "bcrypt", cost: 4 });
   await writeFile(path, `${auth.username}:${hash}\n`);
   return { htpasswd: { realm: "test", path } };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port is free");
-  return address.port;
 }
 
 async function answering(url: string, exited: Promise<number>): Promise<void> {

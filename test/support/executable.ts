@@ -31,7 +31,7 @@ const ROOT = resolve(import.meta.dir, "../..");
 let building: Promise<void> | undefined;
 
 /** The compiled program's path; it is built where it is missing. */
-async function executable(): Promise<string> {
+export async function executable(): Promise<string> {
   const path = join(ROOT, "dist", "eksa-airgap");
   if (!existsSync(path)) {
     building ??= build();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DirectoryStore } from "../../src/registry/directory-store.ts";
 import { type Endpoint, parseEndpoint } from "../../src/registry/endpoint.ts";
 import { errorBody } from "../../src/registry/errors.ts";
-import { registryHandler } from "../../src/registry/server.ts";
+import { type Handler, registryHandler } from "../../src/registry/server.ts";
 import type { RegistryStore } from "../../src/registry/store.ts";
 
 interface Credentials {
@@ -24,6 +24,8 @@ type RegistryAuth =
 export interface TestRegistryOptions {
   tls?: { cert: string; key: string };
   auth?: RegistryAuth;
+  /** As before distribution-spec 1.1: no list of referrers, no `OCI-Subject`. */
+  withoutReferrers?: true;
   /** Sees each request first; answers it, or lets it through by returning undefined. */
   intercept?: (request: Request, url: URL) => Response | Promise<Response | undefined> | undefined;
 }
@@ -49,7 +51,7 @@ export interface TestRegistry {
 export async function startRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
   const directory = await mkdtemp(join(tmpdir(), "eksa-airgap-registry-"));
   const store = new DirectoryStore(directory);
-  const handle = registryHandler(store);
+  const handle = options.withoutReferrers ? older(registryHandler(store)) : registryHandler(store);
   const guard = guardFor(options.auth);
   const requests: RecordedRequest[] = [];
   const server = Bun.serve({
@@ -77,6 +79,17 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
       await server.stop(true);
       await rm(directory, { recursive: true, force: true });
     },
+  };
+}
+
+function older(handle: Handler): Handler {
+  return async (request) => {
+    if (new URL(request.url).pathname.includes("/referrers/")) {
+      return new Response("404 page not found\n", { status: 404 });
+    }
+    const response = await handle(request);
+    response.headers.delete("OCI-Subject");
+    return response;
   };
 }
 

@@ -13,6 +13,12 @@ export interface Release {
   artifacts: ReadonlyMap<string, TestContent>;
 }
 
+/** bytes of the layer that all images share, and of each image's own */
+interface LayerSizes {
+  base: number;
+  own: number;
+}
+
 /** A release with a registry and a file server in place of the public ones. */
 export interface OnlineRelease {
   registry: TestRegistry;
@@ -22,9 +28,12 @@ export interface OnlineRelease {
 }
 
 /** A Bundles of real shape with content of every kind: both dialects, bare, multi-arch and attested images. */
-export async function releaseOfRealShape(shape: BundlesShape = {}): Promise<Release> {
+export async function releaseOfRealShape(
+  shape: BundlesShape = {},
+  sizes: LayerSizes = { base: 20_000, own: 1000 },
+): Promise<Release> {
   const named = bundlesOfRealShape(shape);
-  const artifacts = await inventContent(named);
+  const artifacts = await inventContent(named, sizes);
   // Once more, with the digests that the content turned out to have.
   const { yaml, documents } = bundlesOfRealShape({
     ...shape,
@@ -48,12 +57,15 @@ export function releaseOf(
   return { yaml: toYaml(document), documents, artifacts };
 }
 
-async function inventContent({ images, charts }: BundlesFixture): Promise<Map<string, TestContent>> {
-  const base = [await layer("base", 20_000)];
+async function inventContent(
+  { images, charts }: BundlesFixture,
+  sizes: LayerSizes,
+): Promise<Map<string, TestContent>> {
+  const base = [await layer("base", sizes.base)];
   const artifacts = new Map<string, TestContent>();
   for (const [index, reference] of images.entries()) {
     const dialect = index % 3 === 0 ? "docker" : "oci";
-    const options = { seed: `image-${index}`, dialect, base } as const;
+    const options = { seed: `image-${index}`, dialect, base, layerSizes: [sizes.own] } as const;
     const content =
       index % 10 === 9 ? image(options) : multiArchImage({ ...options, attested: index % 5 === 0 });
     artifacts.set(reference, await content);
