@@ -37,8 +37,8 @@ export function joinPlans(plans: readonly Plan[]): Plan {
 }
 
 /** The same content under other names: what an import sends is what the archive holds, renamed. */
-export function renamePlan(plan: Plan, rename: (reference: Reference) => Reference): Plan {
-  const roots = plan.roots.map((root) => ({ ...root, reference: rename(root.reference) }));
+export function renamePlan(plan: Plan, rename: (root: Root) => Reference): Plan {
+  const roots = plan.roots.map((root) => ({ ...root, reference: rename(root) }));
   const nodes = new Map<Digest, Draft>();
   for (const [digest, node] of plan.nodes) nodes.set(digest, { ...node, repositories: new Set() });
   for (const root of roots) spread(nodes, root.descriptor.digest, repositoryName(root.reference));
@@ -49,6 +49,19 @@ export function renamePlan(plan: Plan, rename: (reference: Reference) => Referen
 export function planBytes(plan: Plan): number {
   let bytes = 0;
   for (const node of plan.nodes.values()) bytes += node.descriptor.size;
+  return bytes;
+}
+
+/** Bytes of everything below a root, itself and what it shares with others included. */
+export function closureBytes(plan: Plan, { descriptor }: Root): number {
+  const seen = new Set([descriptor.digest]);
+  let bytes = 0;
+  // A set is walked in order of insertion, what is added on the way included.
+  for (const digest of seen) {
+    const node = plan.nodes.get(digest);
+    bytes += node?.descriptor.size ?? 0;
+    for (const child of node?.children ?? []) seen.add(child);
+  }
   return bytes;
 }
 
@@ -91,6 +104,7 @@ function visit(descriptor: Descriptor, repository: RepositoryName, growing: Grow
     });
     return;
   }
+  const { subject } = manifest.manifest;
   const children = childrenOf(manifest.manifest);
   for (const child of children) visit(child, repository, growing);
   const config = manifest.manifest.config && nodes.get(manifest.manifest.config.digest);
@@ -101,6 +115,7 @@ function visit(descriptor: Descriptor, repository: RepositoryName, growing: Grow
     descriptor: { ...manifest.descriptor, ...(platform && { platform }) },
     kind: "manifest",
     children: [...new Set(children.map((child) => child.digest))],
+    ...(subject === undefined ? {} : { subject: subject.digest }),
     repositories: new Set([repository]),
     bytes: manifest.bytes,
   });

@@ -14,6 +14,8 @@ export interface ResolveOptions {
   jobs: number;
   /** Told of every root that is found, with all below it. */
   onResolved?: (reference: Reference) => void;
+  /** Roots that stay without a name, by digest in their repositories. Default: none. */
+  nameless?: readonly Reference[];
 }
 
 export interface Resolution {
@@ -29,36 +31,59 @@ const MAX_DEPTH = 8;
 
 /**
  * Reads every manifest below the references, each once, and makes one plan of them. The plan depends on
- * the content alone, not on the order in which answers come. Its roots are in the order of `references`.
+ * the content alone, not on the order in which answers come. Its roots are in the order of `references`,
+ * and after them that of `nameless`.
  */
 export async function resolve(
   source: Source,
   references: readonly Reference[],
-  { jobs, onResolved }: ResolveOptions,
+  { jobs, onResolved, nameless = [] }: ResolveOptions,
 ): Promise<Resolution> {
   const graph = new Graph(source);
-  const roots = new Map<Reference, Root>();
-  const failures = new Map<Reference, unknown>();
-  await forEachBounded(references, jobs, async (reference) => {
+  const wanted = [...references.map(named), ...nameless.map(unnamed)];
+  const { roots, failures } = await readRoots(graph, wanted, { jobs, onResolved });
+  return { plan: buildPlan(roots, graph.known), failures };
+}
+
+/** A root that is not read yet. */
+export type Wanted = Omit<Root, "descriptor">;
+
+export function named(reference: Reference): Wanted {
+  return { reference };
+}
+
+function unnamed(reference: Reference): Wanted {
+  return { reference, nameless: true };
+}
+
+/** Reads roots and all below them into the graph; both results are in the order of `wanted`. */
+export async function readRoots(
+  graph: Graph,
+  wanted: readonly Wanted[],
+  {
+    jobs,
+    onResolved,
+  }: Pick<ResolveOptions, "jobs"> & { onResolved?: ResolveOptions["onResolved"] | undefined },
+): Promise<{ roots: Root[]; failures: Resolution["failures"] }> {
+  const roots = new Map<Wanted, Root>();
+  const failures = new Map<Wanted, Resolution["failures"][number]>();
+  await forEachBounded(wanted, jobs, async (root) => {
+    const { reference } = root;
     try {
-      const descriptor = await graph.root(reference);
-      roots.set(reference, { reference, descriptor });
+      roots.set(root, { ...root, descriptor: await graph.root(reference) });
       onResolved?.(reference);
     } catch (error) {
-      failures.set(reference, error);
+      failures.set(root, { reference, error });
     }
   });
-  const inOrder = references.flatMap((reference) => roots.get(reference) ?? []);
   return {
-    plan: buildPlan(inOrder, graph.known),
-    failures: references.flatMap((reference) =>
-      failures.has(reference) ? [{ reference, error: failures.get(reference) }] : [],
-    ),
+    roots: wanted.flatMap((root) => roots.get(root) ?? []),
+    failures: wanted.flatMap((root) => failures.get(root) ?? []),
   };
 }
 
 /** Manifests read so far. A digest under way is awaited, never asked for twice. */
-class Graph {
+export class Graph {
   readonly known = new Map<Digest, KnownManifest>();
   readonly #source: Source;
   readonly #pending = new Map<Digest, Promise<void>>();

@@ -1,3 +1,4 @@
+import { ContentLost } from "../oci/content-lost.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ByteStream, Content, Node, Plan, Root, Sink, Source } from "../oci/plan.ts";
 import { verified } from "../oci/verified.ts";
@@ -42,11 +43,13 @@ class Transfer {
   /** Blobs in the order of the plan, which is that of the archive; `nextBlob` is the first not yet started. */
   readonly #blobs: Node[];
   #nextBlob = 0;
-  /** Manifests whose children are all there; they go before further blobs, so that roots get whole early. */
+  /** Manifests that everything is there for; they go before further blobs, so that roots get whole early. */
   readonly #ready: Node[] = [];
   #nextReady = 0;
-  readonly #missingChildren = new Map<Digest, number>();
-  readonly #parents = new Map<Digest, Node[]>();
+  /** How much of what must be there before a manifest is not there yet: its children and its subject. */
+  readonly #missingBefore = new Map<Digest, number>();
+  /** The manifests that something must be there before. */
+  readonly #waiting = new Map<Digest, Node[]>();
   readonly #rootsOf: Map<Digest, Root[]>;
   readonly #failures = new Map<Digest, unknown>();
   readonly #named = new Set<Root>();
@@ -86,12 +89,14 @@ class Transfer {
   }
 
   #expect(node: Node): void {
-    if (node.children.length === 0) this.#ready.push(node);
-    this.#missingChildren.set(node.descriptor.digest, node.children.length);
-    for (const child of node.children) {
-      const parents = this.#parents.get(child);
-      if (parents === undefined) this.#parents.set(child, [node]);
-      else parents.push(node);
+    const before = new Set(node.children);
+    if (node.subject !== undefined && this.#plan.nodes.has(node.subject)) before.add(node.subject);
+    if (before.size === 0) this.#ready.push(node);
+    this.#missingBefore.set(node.descriptor.digest, before.size);
+    for (const digest of before) {
+      const waiting = this.#waiting.get(digest);
+      if (waiting === undefined) this.#waiting.set(digest, [node]);
+      else waiting.push(node);
     }
   }
 
@@ -115,25 +120,42 @@ class Transfer {
     const { listener } = this.#options;
     listener({ type: "begin", node });
     try {
-      const outcome = await this.#sink.put(node, this.#contentOf(node));
+      const outcome = await this.#restoring(node, () => this.#sink.put(node, this.#contentOf(node)));
       listener({ type: "end", node, outcome });
     } catch (error) {
       listener({ type: "failed", node, error });
       this.#fail(node.descriptor.digest, error);
       return;
     }
-    for (const root of this.#rootsOf.get(node.descriptor.digest) ?? []) await this.#name(root);
-    for (const parent of this.#parents.get(node.descriptor.digest) ?? []) {
-      const { digest } = parent.descriptor;
-      const missing = (this.#missingChildren.get(digest) ?? 0) - 1;
-      this.#missingChildren.set(digest, missing);
-      if (missing === 0 && !this.#failures.has(digest)) this.#ready.push(parent);
+    for (const root of this.#rootsOf.get(node.descriptor.digest) ?? []) await this.#name(root, node);
+    for (const next of this.#waiting.get(node.descriptor.digest) ?? []) {
+      const { digest } = next.descriptor;
+      const missing = (this.#missingBefore.get(digest) ?? 0) - 1;
+      this.#missingBefore.set(digest, missing);
+      if (missing === 0 && !this.#failures.has(digest)) this.#ready.push(next);
     }
   }
 
-  async #name(root: Root): Promise<void> {
+  /** Where the sink has lost what it had below a node, that is put once more, and then `act` is done again. */
+  async #restoring<T>(node: Node, act: () => Promise<T>): Promise<T> {
     try {
-      await this.#sink.tag(root);
+      return await act();
+    } catch (error) {
+      if (!(error instanceof ContentLost)) throw error;
+      const { digests } = error;
+      const lost = node.children.filter((child) => digests.length === 0 || digests.includes(child));
+      if (lost.length === 0) throw error;
+      for (const child of lost.flatMap((digest) => this.#plan.nodes.get(digest) ?? [])) {
+        // All of its bytes have been told of.
+        await this.#sink.put(child, this.#contentOf(child, child.descriptor.size));
+      }
+      return act();
+    }
+  }
+
+  async #name(root: Root, node: Node): Promise<void> {
+    try {
+      await this.#restoring(node, () => this.#sink.tag(root));
       this.#named.add(root);
       this.#options.listener({ type: "artifact", root });
     } catch (error) {
@@ -148,7 +170,7 @@ class Transfer {
     if (this.#failures.has(digest)) return;
     this.#failures.set(digest, error);
     for (const root of this.#rootsOf.get(digest) ?? []) this.#options.listener({ type: "lost", root, error });
-    for (const parent of this.#parents.get(digest) ?? []) this.#fail(parent.descriptor.digest, error);
+    for (const next of this.#waiting.get(digest) ?? []) this.#fail(next.descriptor.digest, error);
   }
 
   #lost(): TransferResult["lost"] {
@@ -160,7 +182,8 @@ class Transfer {
       }));
   }
 
-  #contentOf(node: Node): Content {
+  /** `told`: bytes that the listener has heard of. */
+  #contentOf(node: Node, told = 0): Content {
     const [source, options] = [this.#source, this.#options];
     const moved = (bytes: number) => {
       this.#sinceCollection += bytes;
@@ -169,21 +192,26 @@ class Transfer {
       Bun.gc(true);
     };
     // Of a piece that is fetched again after a failure only what lies beyond the first try is news.
-    let told = 0;
-    async function* stream(): ByteStream & AsyncGenerator<Uint8Array> {
+    let heard = told;
+    async function* stream(from = 0): ByteStream & AsyncGenerator<Uint8Array> {
       const opened = node.bytes === undefined ? await source.open(node) : oneChunk(node.bytes);
       let seen = 0;
       for await (const chunk of verified(opened, node.descriptor)) {
+        const start = seen;
         seen += chunk.length;
         moved(chunk.length);
-        if (seen > told) {
-          options.listener({ type: "bytes", node, bytes: seen - told });
-          told = seen;
+        if (seen > heard) {
+          options.listener({ type: "bytes", node, bytes: seen - heard });
+          heard = seen;
         }
-        yield chunk;
+        if (seen > from) yield start < from ? chunk.subarray(from - start) : chunk;
       }
     }
-    return { stream, slice: () => source.slice?.(node) };
+    const slice: Content["slice"] = (from, to) => {
+      const whole = source.slice?.(node);
+      return from === undefined ? whole : whole?.slice(from, to);
+    };
+    return { stream, slice };
   }
 }
 

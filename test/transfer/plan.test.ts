@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { digestOf } from "../../src/oci/digest.ts";
-import type { Plan } from "../../src/oci/plan.ts";
+import type { Plan, Root } from "../../src/oci/plan.ts";
 import { formatReference, type Reference } from "../../src/oci/reference.ts";
 import { assertOneDigestAName, joinPlans, planBytes, renamePlan } from "../../src/transfer/plan.ts";
 import { faultOf } from "../support/faults.ts";
@@ -55,7 +55,7 @@ test("joining changes none of the plans", async () => {
 
 test("a renamed plan holds the same content in the same order, wanted under the new names alone", async () => {
   const plan = await planOf({ "a.b/x:1": one, "c.d/y:1": rawIndex([two]) });
-  const rename = (reference: Reference): Reference => ({
+  const rename = ({ reference }: Root): Reference => ({
     ...reference,
     registry: "mirror:5000",
     repository: `${reference.registry}/${reference.repository}`,
@@ -73,7 +73,7 @@ test("a renamed plan holds the same content in the same order, wanted under the 
 
 test("repositories that become one are one", async () => {
   const plan = await planOf({ "a.b/x:1": one, "c.d/y:1": two });
-  const renamed = renamePlan(plan, (reference) => ({ ...reference, registry: "m.n", repository: "all" }));
+  const renamed = renamePlan(plan, ({ reference }) => ({ ...reference, registry: "m.n", repository: "all" }));
   expect(repositoriesOf(renamed, "base")).toEqual(["m.n/all"]);
 });
 
