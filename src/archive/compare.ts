@@ -1,18 +1,19 @@
 import type { Digest } from "../oci/digest.ts";
+import { faultKind } from "../oci/fault.ts";
 import { verified } from "../oci/verified.ts";
 import { END_MARKER_BYTES, padded } from "./header.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
 import { TarFile } from "./reader.ts";
 
-/** Whether a file is, byte for byte, the archive that a layout describes. Reads each byte once. */
-export async function matchesLayout(path: string, layout: Layout): Promise<boolean> {
+/** Whether a file is, byte for byte, the archive that a layout describes. Reads each byte once; may be aborted. */
+export async function matchesLayout(path: string, layout: Layout, signal: AbortSignal): Promise<boolean> {
   const tar = new TarFile(path);
   try {
     if (tar.size !== layout.size) return false;
     const digests = new Map<Entry, Digest>();
     for (const [digest, entry] of layout.byDigest) digests.set(entry, digest);
     for (const entry of layout.entries) {
-      if (!(await matchesEntry(tar, entry, digests.get(entry)))) return false;
+      if (!(await matchesEntry(tar, entry, { digest: digests.get(entry), signal }))) return false;
     }
     return isZero(tar.read(layout.size - END_MARKER_BYTES, END_MARKER_BYTES));
   } finally {
@@ -20,7 +21,11 @@ export async function matchesLayout(path: string, layout: Layout): Promise<boole
   }
 }
 
-async function matchesEntry(tar: TarFile, entry: Entry, digest: Digest | undefined): Promise<boolean> {
+async function matchesEntry(
+  tar: TarFile,
+  entry: Entry,
+  { digest, signal }: { digest: Digest | undefined; signal: AbortSignal },
+): Promise<boolean> {
   const { headerOffset, offset, size, bytes } = entry;
   const header = headerOf(entry);
   if (!equal(tar.read(headerOffset, header.length), header)) return false;
@@ -29,12 +34,13 @@ async function matchesEntry(tar: TarFile, entry: Entry, digest: Digest | undefin
   if (bytes !== undefined) return equal(tar.read(offset, size), bytes);
   if (digest === undefined) return false;
   try {
-    for await (const _ of verified(tar.chunks(entry), { mediaType: "", digest, size })) {
-      // Only whether it ends well counts.
-    }
+    for await (const _ of verified(tar.chunks(entry), { mediaType: "", digest, size }))
+      signal.throwIfAborted();
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (faultKind(error) === "mismatch") return false;
+    throw error;
   }
 }
 

@@ -3,7 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import { type Manifest, parseManifest } from "../oci/manifest.ts";
 import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
-import { pathOf } from "./layout.ts";
+import { pathOf } from "./path.ts";
 
 /** Layers that every docker and podman that may be met can load. */
 const LOADABLE_LAYERS = new Set([

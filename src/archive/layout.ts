@@ -1,9 +1,10 @@
 import type { Descriptor } from "../oci/descriptor.ts";
-import { algorithmOf, type Digest, hexOf } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { Plan, Root } from "../oci/plan.ts";
-import { compareBytewise, formatReference } from "../oci/reference.ts";
+import { compareBytewise, formatReference, repositoryName } from "../oci/reference.ts";
 import { dockerManifest } from "./docker.ts";
 import { END_MARKER_BYTES, encodeHeader, padded } from "./header.ts";
+import { pathOf } from "./path.ts";
 
 /** One file of the archive and its place in it. */
 export interface Entry {
@@ -39,6 +40,9 @@ export const NAME_ANNOTATION = {
   containerd: "io.containerd.image.name",
 } as const;
 
+/** Where a nameless root belongs: `HOST/REPOSITORY`. */
+export const REPOSITORY_ANNOTATION = "dev.eksa-airgap.repository";
+
 /** The grammar of `org.opencontainers.image.ref.name`: of all separators only `--` may come twice. */
 const REF_NAME =
   /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
@@ -66,10 +70,6 @@ export function layOut(plan: Plan): Layout {
 /** The block or blocks before an entry's content. Made when wanted: a hundred thousand of them add up. */
 export function headerOf({ name, size }: Entry): Uint8Array {
   return encodeHeader(name, size);
-}
-
-export function pathOf(digest: Digest): string {
-  return `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
 }
 
 class Builder {
@@ -106,8 +106,9 @@ class Builder {
 }
 
 function indexJson(roots: readonly Root[]): string {
-  const manifests = roots.map(({ reference, descriptor: { mediaType, digest, size } }) => {
-    return { mediaType, digest, size, annotations: nameAnnotations(formatReference(reference)) };
+  const manifests = roots.map((root) => {
+    const { mediaType, digest, size } = root.descriptor;
+    return { mediaType, digest, size, annotations: annotationsOf(root) };
   });
   return JSON.stringify({
     schemaVersion: 2,
@@ -116,7 +117,9 @@ function indexJson(roots: readonly Root[]): string {
   });
 }
 
-function nameAnnotations(name: string): Record<string, string> {
+function annotationsOf({ reference, nameless }: Root): Record<string, string> {
+  if (nameless) return { [REPOSITORY_ANNOTATION]: repositoryName(reference) };
+  const name = formatReference(reference);
   const containerd = { [NAME_ANNOTATION.containerd]: name };
   return REF_NAME.test(name) ? { ...containerd, [NAME_ANNOTATION.oci]: name } : containerd;
 }

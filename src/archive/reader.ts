@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { Fault } from "../oci/fault.ts";
 import { BLOCK, broken, decodeHeader, decodePax, END_MARKER_BYTES, padded } from "./header.ts";
 
@@ -13,6 +13,7 @@ export interface Extent {
 /** Extended records are names and numbers: a few hundred bytes. */
 const MAX_PAX_BYTES = 64 * 1024;
 const READ_BYTES = 256 * 1024;
+const TURN_BYTES = 16 * READ_BYTES;
 
 /** A tar on disk, read by offset. */
 export class TarFile {
@@ -25,16 +26,13 @@ export class TarFile {
   constructor(path: string) {
     this.path = path;
     try {
+      // Looked at before it is opened: to open a pipe would wait for a writer.
+      if (!statSync(path).isFile()) throw new Fault("it is not a file");
       this.#file = openSync(path, "r");
     } catch (cause) {
       throw new Fault(`cannot open ${path}`, { cause });
     }
-    const stat = fstatSync(this.#file);
-    if (!stat.isFile()) {
-      closeSync(this.#file);
-      throw new Fault(`cannot read ${path}: it is not a file`);
-    }
-    this.size = stat.size;
+    this.size = fstatSync(this.#file).size;
     this.#whole = Bun.file(path);
   }
 
@@ -89,6 +87,8 @@ export class TarFile {
   async *chunks({ offset, size }: Extent): AsyncGenerator<Uint8Array> {
     for (let done = 0; done < size; done += READ_BYTES) {
       yield this.read(offset + done, Math.min(READ_BYTES, size - done));
+      // Reads do not wait for anything, so nothing else would get a turn, Ctrl-C included.
+      if (done % TURN_BYTES === 0) await new Promise((resolve) => setImmediate(resolve));
     }
   }
 

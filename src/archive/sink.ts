@@ -4,6 +4,7 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeSync,
@@ -13,6 +14,7 @@ import { Fault } from "../oci/fault.ts";
 import type { Content, Node, Outcome, Sink } from "../oci/plan.ts";
 import { END_MARKER_BYTES } from "./header.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
+import { type Lock, lockOutput } from "./lock.ts";
 
 /**
  * Writes an archive in place: each entry at the offset that the layout gave it, in whatever order content
@@ -22,16 +24,25 @@ export class ArchiveSink implements Sink {
   readonly #output: string;
   readonly #partial: string;
   readonly #layout: Layout;
+  readonly #lock: Lock | undefined;
   readonly #file: number;
+  /** The first thing that went wrong with the file. */
+  #failure: Fault | undefined;
 
   /** Fails when the file cannot be made or cannot become as large as the layout. */
   constructor(output: string, layout: Layout) {
-    this.#output = output;
-    this.#partial = `${output}.partial`;
+    // A link to another disk is followed once, now, and stays one.
+    this.#output = existsSync(output) ? realpathSync(output) : output;
+    this.#partial = `${this.#output}.partial`;
     this.#layout = layout;
     try {
-      this.#file = openSync(this.#partial, "w");
+      this.#lock = lockOutput(this.#output);
+      // A new file, never what a link planted under this name points to.
+      rmSync(this.#partial, { force: true });
+      this.#file = openSync(this.#partial, "wx");
     } catch (cause) {
+      this.#lock?.release();
+      if (cause instanceof Fault) throw cause;
       throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, output) });
     }
     try {
@@ -44,6 +55,8 @@ export class ArchiveSink implements Sink {
 
   async put(node: Node, content: Content): Promise<Outcome> {
     if (node.bytes !== undefined) return "copied";
+    // A disk that is full for one blob is full for all: nothing more is fetched in vain.
+    if (this.#failure !== undefined) throw this.#failure;
     const entry = this.#layout.byDigest.get(node.descriptor.digest);
     if (entry === undefined)
       throw new Fault(`cannot place ${node.descriptor.digest}: it is not in the layout`);
@@ -68,6 +81,14 @@ export class ArchiveSink implements Sink {
       renameSync(this.#partial, this.#output);
       syncDirectory(dirname(this.#output));
     });
+    this.#lock?.release();
+  }
+
+  /** Ends the work and keeps what there is, under the partial's name, which is returned. */
+  keep(): string {
+    this.#attempt(() => closeSync(this.#file));
+    this.#lock?.release();
+    return this.#partial;
   }
 
   /** Leaves nothing behind. */
@@ -76,6 +97,7 @@ export class ArchiveSink implements Sink {
       closeSync(this.#file);
     } catch {}
     rmSync(this.#partial, { force: true });
+    this.#lock?.release();
   }
 
   #begin(): void {
@@ -105,7 +127,11 @@ export class ArchiveSink implements Sink {
     try {
       work();
     } catch (cause) {
-      throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, this.#output) });
+      this.#failure = new Fault(`cannot write ${this.#partial}`, {
+        cause,
+        hint: hintFor(cause, this.#output),
+      });
+      throw this.#failure;
     }
   }
 }

@@ -11,16 +11,26 @@ import {
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
-import { INDEX_FILE, LAYOUT_FILE, NAME_ANNOTATION, pathOf } from "./layout.ts";
+import { INDEX_FILE, LAYOUT_FILE, NAME_ANNOTATION, REPOSITORY_ANNOTATION } from "./layout.ts";
+import { pathOf } from "./path.ts";
 import { type Extent, TarFile } from "./reader.ts";
 
 /** An index of a hundred thousand names. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 
+type Pinned = Reference & { digest: Digest };
+
+interface IndexEntry {
+  reference: Pinned;
+  isNamed: boolean;
+}
+
 /** An archive as a source: read in place by offset, nothing unpacked. */
 export class ArchiveSource implements Source {
   /** Every named root with its digest, in the order of the index. */
-  readonly references: readonly (Reference & { digest: Digest })[];
+  readonly references: readonly Pinned[];
+  /** Every root without a name: the repository that it belongs to, and its digest. */
+  readonly nameless: readonly Pinned[];
   readonly #tar: TarFile;
   readonly #extents: ReadonlyMap<string, Extent>;
 
@@ -29,7 +39,9 @@ export class ArchiveSource implements Source {
     this.#tar = new TarFile(path);
     try {
       this.#extents = this.#tar.entries();
-      this.references = this.#readIndex();
+      const entries = this.#readIndex();
+      this.references = entries.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
+      this.nameless = entries.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
     } catch (error) {
       this.#tar.close();
       throw error;
@@ -71,7 +83,7 @@ export class ArchiveSource implements Source {
     return extent;
   }
 
-  #readIndex(): (Reference & { digest: Digest })[] {
+  #readIndex(): IndexEntry[] {
     if (!this.#extents.has(LAYOUT_FILE) || !this.#extents.has(INDEX_FILE)) {
       throw new Fault(`cannot read ${this.#tar.path} as an archive: it has no \`${INDEX_FILE}\``, {
         hint: "make it with `eksa-airgap export artifacts`",
@@ -86,16 +98,20 @@ export class ArchiveSource implements Source {
     if (!isRecord(index) || !Array.isArray(index.manifests)) {
       throw this.#damaged(`its \`${INDEX_FILE}\` lists no manifests`);
     }
-    return index.manifests.map((item, position) => this.#readRoot(item, position));
+    return index.manifests.map((item, position) => this.#readEntry(item, position));
   }
 
-  #readRoot(item: unknown, position: number): Reference & { digest: Digest } {
+  #readEntry(item: unknown, position: number): IndexEntry {
     const where = `manifests[${position}]`;
     try {
       const { digest, annotations } = parseDescriptor(item, where);
       const name = annotations?.[NAME_ANNOTATION.containerd] ?? annotations?.[NAME_ANNOTATION.oci];
-      if (name === undefined) throw new Fault(`\`${where}\` has no name`);
-      return { ...parseReference(name), digest };
+      if (name !== undefined) return { reference: { ...parseReference(name), digest }, isNamed: true };
+      const repository = annotations?.[REPOSITORY_ANNOTATION];
+      if (repository === undefined) throw new Fault(`\`${where}\` has no name`);
+      const reference = { ...parseReference(`${repository}@${digest}`), digest };
+      if (reference.tag !== undefined) throw new Fault(`\`${where}\` has a tag in its repository`);
+      return { reference, isNamed: false };
     } catch (cause) {
       throw this.#damaged(`its \`${INDEX_FILE}\` is broken`, cause);
     }

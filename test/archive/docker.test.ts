@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { dockerManifest } from "../../src/archive/docker.ts";
-import { pathOf } from "../../src/archive/layout.ts";
+import { pathOf } from "../../src/archive/path.ts";
 import type { Platform } from "../../src/oci/descriptor.ts";
 import type { Plan } from "../../src/oci/plan.ts";
 import { chart, image, multiArchImage, type TestContent } from "../support/content.ts";

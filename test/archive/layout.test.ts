@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { BLOCK, END_MARKER_BYTES, padded } from "../../src/archive/header.ts";
-import { headerOf, type Layout, layOut, pathOf } from "../../src/archive/layout.ts";
+import { headerOf, type Layout, layOut } from "../../src/archive/layout.ts";
+import { pathOf } from "../../src/archive/path.ts";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import type { Node, Plan } from "../../src/oci/plan.ts";
 import { compareBytewise, parseReference } from "../../src/oci/reference.ts";
@@ -175,7 +176,7 @@ describe("index.json", () => {
 
 test("the names of repositories do not move a blob", async () => {
   const plan = await planOf(someContents());
-  const renamed = renamePlan(plan, (reference) => ({ ...reference, registry: "z.z" }));
+  const renamed = renamePlan(plan, ({ reference }) => ({ ...reference, registry: "z.z" }));
   const order = (layout: Layout) =>
     layout.entries.map(({ name, size }) => [name, name.endsWith("json") || size]);
   expect(order(layOut(renamed))).toEqual(order(layOut(plan)));

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { END_MARKER_BYTES, encodeHeader, padded } from "../../src/archive/header.ts";
-import { pathOf } from "../../src/archive/layout.ts";
+import { pathOf } from "../../src/archive/path.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import { faultKind } from "../../src/oci/fault.ts";

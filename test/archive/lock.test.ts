@@ -1,0 +1,45 @@
+import { afterAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { lockOutput } from "../../src/archive/lock.ts";
+import { faultOf } from "../support/faults.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-lock-"));
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test("a lock says who holds it, and is gone when released", async () => {
+  const output = join(folder, "a.tar");
+  const lock = lockOutput(output);
+  expect(await readFile(`${output}.lock`, "utf8")).toBe(`${process.pid}@${hostname()}\n`);
+  lock.release();
+  lock.release();
+  expect(existsSync(`${output}.lock`)).toBe(false);
+});
+
+test("a process that is at work keeps others away, whoever it belongs to", async () => {
+  const output = join(folder, "b.tar");
+  // The first process is always there.
+  await writeFile(`${output}.lock`, `1@${hostname()}\n`);
+  const fault = await faultOf(async () => lockOutput(output));
+  expect(fault.message).toBe(`cannot write ${output}: another run is writing it`);
+  expect(fault.hint).toContain(`${output}.lock`);
+});
+
+test("another machine's process cannot be seen: its lock counts", async () => {
+  const output = join(folder, "c.tar");
+  await writeFile(`${output}.lock`, "999999999@elsewhere\n");
+  expect((await faultOf(async () => lockOutput(output))).message).toContain("another run");
+});
+
+test.each([`999999999@${hostname()}\n`, "", "garbage"])(
+  "what a killed run left (%j) is taken over",
+  async (text) => {
+    const output = join(folder, "d.tar");
+    await writeFile(`${output}.lock`, text);
+    const lock = lockOutput(output);
+    expect(await readFile(`${output}.lock`, "utf8")).toBe(`${process.pid}@${hostname()}\n`);
+    lock.release();
+  },
+);
