@@ -42,6 +42,12 @@ export function mapReference(reference: Reference, target: Target): Reference {
   return mapped;
 }
 
+/** The same for a root; a nameless one stays without a tag, since what it is about keeps it. */
+export function mapRoot({ reference, nameless }: Root, target: Target): Reference {
+  const { tag, ...place } = mapReference(reference, target);
+  return nameless || tag === undefined ? place : { ...place, tag };
+}
+
 /** What comes before the path of everything from `registry`; empty for nothing. */
 function namespaceFor(registry: string, target: Target): string {
   const host = registry.toLowerCase();

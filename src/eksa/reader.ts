@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Fault } from "../oci/fault.ts";
@@ -21,16 +22,23 @@ export function createReader({ http, paths, directory }: ReaderOptions): ReadDoc
   return async (uri) => {
     if (isHttp(uri)) return bounded(await http(uri), uri);
     if (schemeOf(uri) !== undefined || paths === "unresolved") return;
-    return bounded(await readFile(resolve(directory, uri)), uri);
+    const path = resolve(directory, uri);
+    // A Bundles comes from elsewhere: what it names must not make us wait on a pipe or a terminal.
+    if (!(await stat(path)).isFile()) throw new Fault(`cannot read ${path}: it is not a file`);
+    return readLocal(path);
   };
 }
 
-/** At most one byte more than the limit, whatever the file becomes meanwhile; a pipe would never end. */
+/** At most one byte more than the limit, whatever the file becomes meanwhile; a pipe may never end. */
 async function readFile(path: string): Promise<Uint8Array> {
-  if (!(await stat(path)).isFile()) throw new Fault(`cannot read ${path}: it is not a file`);
-  return Bun.file(path)
-    .slice(0, MAX_FILE_BYTES + 1)
-    .bytes();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of createReadStream(path, { end: MAX_FILE_BYTES })) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** A local file, or a pipe as `<(…)` makes one. Fails when there is more than a document may have. */
+export async function readLocal(path: string): Promise<Uint8Array> {
+  return bounded(await readFile(path), path);
 }
 
 function bounded(bytes: Uint8Array, uri: string): Uint8Array {

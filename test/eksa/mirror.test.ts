@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { assertNoCollision, mapReference, mirrorConfiguration } from "../../src/eksa/mirror.ts";
+import { assertNoCollision, mapReference, mapRoot, mirrorConfiguration } from "../../src/eksa/mirror.ts";
 import { parseTarget } from "../../src/eksa/target.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { formatReference, isRepository, parseReference } from "../../src/oci/reference.ts";
@@ -80,6 +80,20 @@ describe("where things go", () => {
   test("the digest stays beside the tag", () => {
     const mapped = mapReference(parseReference(`public.ecr.aws/x:v1@${ONE}`), parseTarget("h"));
     expect(mapped).toEqual({ registry: "h", repository: "x", tag: "v1", digest: ONE });
+  });
+
+  test("a root without a name goes where its name would, and gets none there either", () => {
+    const reference = parseReference(`public.ecr.aws/x@${ONE}`);
+    const descriptor = { mediaType: "x", digest: ONE, size: 1 };
+    const target = parseTarget("h/ns");
+    expect(mapRoot({ reference, descriptor, nameless: true }, target)).toEqual({
+      registry: "h",
+      repository: "ns/x",
+      digest: ONE,
+    });
+    expect(mapRoot({ reference, descriptor }, target).tag).toBe(ONE.slice(7));
+    const named = parseReference("public.ecr.aws/x:v1");
+    expect(mapRoot({ reference: named, descriptor }, target)).toEqual(mapReference(named, target));
   });
 
   test("a host or namespace that makes no repository name is refused", async () => {
