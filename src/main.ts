@@ -3,6 +3,7 @@ import type { Command, Surroundings } from "./commands/command.ts";
 import { exportArtifacts } from "./commands/export.ts";
 import { importArtifacts } from "./commands/import.ts";
 import { BUILD } from "./commands/version.ts";
+import { PROXY_VARIABLES } from "./http/proxy.ts";
 import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
 import { createLog } from "./terminal/log.ts";
 import { nearest } from "./terminal/nearest.ts";
@@ -17,7 +18,7 @@ const ROOT = {
   ].join("\n  "),
 };
 
-const EXIT_CODES: Record<FaultKind, number> = { failed: 1, usage: 2, mismatch: 4 };
+const EXIT_CODES: Record<FaultKind, number> = { failed: 1, usage: 2, partial: 3, mismatch: 4 };
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 /** Milliseconds in which a stopped run puts its affairs in order. */
 const GRACE = 800;
@@ -48,7 +49,8 @@ async function print(text: string): Promise<void> {
   try {
     await Bun.write(Bun.stdout, `${text}\n`);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
+    throw new Fault("cannot write the result to stdout", { cause: error });
   }
 }
 
@@ -69,11 +71,19 @@ function unknownCommand(words: readonly string[]): Fault {
   });
 }
 
+/** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */
+function takeEnvironment(): NodeJS.ProcessEnv {
+  const environment = { ...process.env };
+  for (const name of PROXY_VARIABLES) delete process.env[name];
+  return environment;
+}
+
 async function main(argv: readonly string[]): Promise<void> {
+  const environment = takeEnvironment();
   // The runtime's stderr takes twice as long to set up as all the rest of a start: only who writes pays.
   let opened: Screen | undefined;
   const openScreen = () => {
-    opened ??= new Screen(process.stderr, process.env);
+    opened ??= new Screen(process.stderr, environment);
     return opened;
   };
   const stopping = new AbortController();
@@ -87,7 +97,7 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   try {
     await run(argv, {
-      environment: process.env,
+      environment,
       directory: process.cwd(),
       get screen() {
         return openScreen();

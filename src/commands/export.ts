@@ -1,30 +1,23 @@
-import { existsSync } from "node:fs";
-import { stat } from "node:fs/promises";
-import { resolve as resolvePath } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Layout, layOut } from "../archive/layout.ts";
 import { ArchiveSink } from "../archive/sink.ts";
-import type { Skipped } from "../eksa/artifacts.ts";
-import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/collect.ts";
-import { createReader, MAX_FILE_BYTES } from "../eksa/reader.ts";
-import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
-import { wrapBundles } from "../eksa/wrap.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
-import { compareBytewise, formatReference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
-import type { Log } from "../terminal/log.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
-import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
-import { resolve } from "../transfer/resolve.ts";
-import { transfer } from "../transfer/transfer.ts";
+import type { Listener } from "../transfer/events.ts";
+import { type TransferResult, transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
+import { collect, makePlan } from "./export-plan.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
-import { type Network, openNetwork } from "./network.ts";
+import { openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
+import { RunReport } from "./report.ts";
 
 const LINE = defineCommandLine({
   name: "export artifacts",
@@ -50,6 +43,16 @@ const LINE = defineCommandLine({
       description: "the EKS Anywhere version that the Bundles belongs to: it gets this as a tag",
     },
     force: { type: "boolean", description: "replace an existing output" },
+    exclude: { type: "list", valueHint: "REF", description: "leave an artifact out knowingly" },
+    report: {
+      type: "string",
+      valueHint: "FILE",
+      description: "write what became of every artifact, as JSON",
+    },
+    includeSignatures: {
+      type: "boolean",
+      description: "take the signatures and other referrers of every manifest along",
+    },
     dryRun: { type: "boolean", description: "print the plan and download nothing but manifests" },
     ...NETWORK_FLAGS,
     ...OUTPUT_FLAGS,
@@ -59,91 +62,64 @@ const LINE = defineCommandLine({
 export const exportArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, environment, signal } = run;
   const progress = run.progress("exporting");
+  const report = new RunReport(LINE.name);
   try {
+    assertCanBeOutput(run);
     const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
     const collection = await collect(run, network);
+    report.inputs(collection);
     const source = new RegistrySource(network.registries);
-    const plan = await makePlan(run, collection, source);
+    const plan = await makePlan(run, { collection, source, report });
     const layout = layOut(plan);
     if (values.dryRun) {
       await run.print(formatPlan(plan, { ...collection, output: values.output, layout }));
       return;
     }
-    if (await isThereAlready(run, layout)) return;
-    await write(run, { plan, layout, source, listener: progress.listener });
+    if (await isThereAlready(run, layout)) return report.ended(plan, []);
+    await write(run, { plan, layout, source, report, listener: progress.listener });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
     log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
   } finally {
     progress.stop();
+    report.save(values.report);
   }
 });
 
-type ExportRun = Run<typeof LINE.flags>;
+export type ExportRun = Run<typeof LINE.flags>;
 
-/** Reads the Bundles and every document it points to. */
-async function collect({ values, directory, log }: ExportRun, { fetchFile }: Network): Promise<Collection> {
-  const source = values.bundlesOverride;
-  const fetched = (url: string) => fetchFile(url, MAX_FILE_BYTES);
-  const local = schemeOf(source) === undefined;
-  if (!local && !isHttp(source)) {
-    throw new Fault(`cannot read a Bundles from \`${schemeOf(source)}://\``, {
-      hint: "give a file or an `https://` URL",
-      kind: "usage",
-    });
+/** What can be known to go wrong with the output before anything is read. */
+function assertCanBeOutput({ values, directory }: ExportRun): void {
+  const { output, bundlesOverride } = values;
+  const path = resolvePath(directory, output);
+  if (output === "-") throw usage("cannot write the archive to stdout", "name a file with `--output FILE`");
+  if (path === resolvePath(directory, bundlesOverride)) {
+    throw usage(`cannot write ${output}: it is the Bundles that is to be exported`, "choose another name");
   }
-  const bytes = local ? await readLocal(resolvePath(directory, source)) : await fetched(source);
-  const read = createReader({ http: fetched, paths: local ? "read" : "unresolved", directory });
-  const collection = await collectArtifacts({ source: displayUri(source), bytes }, read);
-  reportSkipped(log, collection.skipped);
-  reportUnpinned(log, collection.unpinned);
-  return collection;
-}
-
-async function readLocal(path: string): Promise<Uint8Array> {
-  try {
-    const { size } = await stat(path);
-    if (size > MAX_FILE_BYTES) throw new Fault(`it has ${size} bytes, over ${MAX_FILE_BYTES}`);
-    return await Bun.file(path).bytes();
-  } catch (cause) {
-    throw new Fault(`cannot read the Bundles ${path}`, {
-      cause,
-      hint: "name the manifest with `--bundles-override FILE`",
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) {
+    throw usage(
+      `cannot write ${output}: it is a folder`,
+      `name a file in it, e.g. ${join(output, "artifacts.tar")}`,
+    );
+  }
+  if (!existsSync(dirname(path))) {
+    throw new Fault(`cannot write ${output}: there is no folder ${dirname(path)}`, {
+      hint: `create the folder ${dirname(path)} first`,
     });
   }
 }
 
-/** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
-async function makePlan(
-  { values, log, signal }: ExportRun,
-  { number, files, images }: Collection,
-  source: RegistrySource,
-): Promise<Plan> {
-  const version = values.eksaVersion;
-  const wrapped = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
-  const references = images
-    .map(({ reference }) => reference)
-    .sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
-  log.info(`reading the manifests of ${references.length} images and charts`);
-  const { plan, failures } = await resolve(source, references, { jobs: values.jobs });
-  // What was not waited for is not missing.
-  signal.throwIfAborted();
-  failWith(
-    log,
-    `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,
-    failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
-  );
-  const whole = joinPlans([wrapped, plan]);
-  assertOneDigestAName(whole.roots);
-  return whole;
+function usage(message: string, hint: string): Fault {
+  return new Fault(message, { hint, kind: "usage" });
 }
 
 /** A finished output is kept when it is already right; another is never written over unasked. */
-async function isThereAlready({ values, log }: ExportRun, layout: Layout): Promise<boolean> {
+async function isThereAlready({ values, log, signal }: ExportRun, layout: Layout): Promise<boolean> {
   const { output, force } = values;
   if (force || !existsSync(output)) return false;
   log.info(`checking the existing ${output}`);
-  if (await matchesLayout(output, layout)) {
+  if (await matchesLayout(output, layout, signal)) {
     log.info(`${output} is already what this export would write`);
     return true;
   }
@@ -152,46 +128,32 @@ async function isThereAlready({ values, log }: ExportRun, layout: Layout): Promi
   });
 }
 
-async function write(
-  { values, signal, log }: ExportRun,
-  {
-    plan,
-    layout,
-    source,
-    listener,
-  }: {
-    plan: Plan;
-    layout: Layout;
-    source: RegistrySource;
-    listener: Parameters<typeof transfer>[3]["listener"];
-  },
-): Promise<void> {
+interface Job {
+  plan: Plan;
+  layout: Layout;
+  source: RegistrySource;
+  report: RunReport;
+  listener: Listener;
+}
+
+/** Fetches everything that can be had; the output appears only if that is all. */
+async function write({ values, signal, log }: ExportRun, job: Job): Promise<void> {
+  const { plan, layout, source, report, listener } = job;
   const sink = new ArchiveSink(values.output, layout);
+  let lost: TransferResult["lost"];
   try {
-    const { lost } = await transfer(plan, source, sink, {
-      jobs: values.jobs,
-      onFailure: "continue",
-      listener,
-      signal,
-    });
-    const failures = lostArtifacts("export", lost);
-    failWith(log, `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`, failures);
-    sink.commit();
+    const options = { jobs: values.jobs, onFailure: "continue", listener, signal } as const;
+    lost = (await transfer(plan, source, sink, options)).lost;
+    if (lost.length === 0) sink.commit();
   } catch (error) {
     sink.abort();
     throw error;
   }
-}
-
-function reportSkipped(log: Log, skipped: readonly Skipped[]): void {
-  for (const [reason, entries] of Map.groupBy(skipped, (entry) => entry.reason)) {
-    log.info(`left out ${entries.length}: ${reason}`);
-  }
-  for (const { uri, reason, where } of skipped) log.debug(1, `left out ${uri || where[0]}: ${reason}`);
-}
-
-function reportUnpinned(log: Log, unpinned: readonly UnpinnedInput[]): void {
-  if (unpinned.length > 0)
-    log.info(`${unpinned.length} inputs are not pinned by a digest (\`-v 1\` names them)`);
-  for (const { kind, name } of unpinned) log.debug(1, `not pinned by a digest: ${kind} ${name}`);
+  report.ended(plan, lost);
+  if (lost.length === 0) return;
+  const partial = sink.keep();
+  failWith(log, lostArtifacts("export", lost), {
+    message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`,
+    hint: `what could be fetched is in ${partial}; to go without an artifact, leave it out with \`--exclude REFERENCE\``,
+  });
 }

@@ -4,13 +4,19 @@ import { formatReference } from "../oci/reference.ts";
 import type { Failure } from "../terminal/fault.ts";
 import type { Log } from "../terminal/log.ts";
 
+export interface Ending {
+  message: string;
+  hint?: string;
+  /** What the failures come to when none of them is a mismatch. Default: `failed`. */
+  kind?: FaultKind;
+}
+
 /** Names every failure, then ends the run; does nothing when there is none. */
-export function failWith(log: Log, message: string, failures: readonly Failure[], hint?: string): void {
+export function failWith(log: Log, failures: readonly Failure[], { message, hint, kind }: Ending): void {
   if (failures.length === 0) return;
   log.failures(failures);
-  const kinds = failures.map(({ error }) => faultKind(error));
-  const kind: FaultKind = kinds.includes("mismatch") ? "mismatch" : "failed";
-  throw new Fault(message, { kind, hint });
+  const isMismatch = failures.some(({ error }) => faultKind(error) === "mismatch");
+  throw new Fault(message, { kind: isMismatch ? "mismatch" : (kind ?? "failed"), hint });
 }
 
 /** What a transfer did not bring home. */

@@ -36,3 +36,27 @@ export const NETWORK_FLAGS = {
   },
   jobs: { type: "number", min: 1, default: 8, description: "blobs in flight", group: "Registries" },
 } as const satisfies Flags;
+
+const { mirror: _, ...REGISTRY_FLAGS } = NETWORK_FLAGS;
+
+/** On every command that writes to a registry, and reads from none. */
+export const TARGET_FLAGS = {
+  ...REGISTRY_FLAGS,
+  clientCert: {
+    type: "string",
+    valueHint: "FILE",
+    description: "the certificate to show to the registry; with `--client-key`",
+    group: "Registries",
+  },
+  clientKey: {
+    type: "string",
+    valueHint: "FILE",
+    description: "the key of that certificate",
+    group: "Registries",
+  },
+  insecure: {
+    type: "boolean",
+    description: "do not check the registry's own certificate",
+    group: "Registries",
+  },
+} as const satisfies Flags;

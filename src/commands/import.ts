@@ -1,8 +1,10 @@
 import { ArchiveSource } from "../archive/source.ts";
-import { assertNoCollision, mapReference, mirrorConfiguration } from "../eksa/mirror.ts";
+import { assertNoCollision, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { parseTarget, type Target } from "../eksa/target.ts";
+import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
+import { preflight } from "../registry/preflight.ts";
 import { RegistrySink } from "../registry/sink.ts";
 import type { Log } from "../terminal/log.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
@@ -12,10 +14,9 @@ import { transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
-import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
+import { OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
-
-const { mirror: _, ...TARGET_FLAGS } = NETWORK_FLAGS;
+import { RunReport } from "./report.ts";
 
 const LINE = defineCommandLine({
   name: "import artifacts",
@@ -37,6 +38,12 @@ const LINE = defineCommandLine({
       description:
         "the registry to fill; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
     },
+    keepGoing: { type: "boolean", description: "go on after an artifact that failed" },
+    report: {
+      type: "string",
+      valueHint: "FILE",
+      description: "write what became of every artifact, as JSON",
+    },
     ...TARGET_FLAGS,
     ...OUTPUT_FLAGS,
   },
@@ -45,11 +52,19 @@ const LINE = defineCommandLine({
 export const importArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, environment, signal, print } = run;
   const target = parseTarget(values.registry);
+  if (values.input === "-") {
+    throw new Fault("cannot read an archive from stdin", {
+      hint: "name a file with `--input FILE`",
+      kind: "usage",
+    });
+  }
   const source = new ArchiveSource(values.input);
   const progress = run.progress("importing");
+  const report = new RunReport(LINE.name);
   try {
     const held = await readPlan(source, values.jobs, log);
     const plan = placed(held, target);
+    report.planned(plan);
     const network = openNetwork({
       values: { ...values, mirror: [] },
       environment,
@@ -59,19 +74,23 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
       target,
     });
     await network.registries.client(target.registry).ping();
-    const { lost } = await transfer(plan, source, new RegistrySink(network.registries, plan.roots), {
+    failWith(log, await preflight(network.registries, plan.roots), {
+      message: `cannot import into ${values.registry}: nothing has been sent`,
+    });
+    const sink = new RegistrySink(network.registries, plan.roots, { warn: (text) => log.warn(text) });
+    const { lost } = await transfer(plan, source, sink, {
       jobs: values.jobs,
-      onFailure: "stop",
+      onFailure: values.keepGoing ? "continue" : "stop",
       listener: progress.listener,
       signal,
     });
     progress.stop();
-    failWith(
-      log,
-      `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
-      lostArtifacts("import", lost),
-      "what arrived stays; run the same command again to send the rest",
-    );
+    report.ended(plan, lost);
+    failWith(log, lostArtifacts("import", lost), {
+      message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
+      hint: "what arrived stays; run the same command again to send the rest",
+      kind: values.keepGoing ? "partial" : "failed",
+    });
     log.info(formatSummary("imported", progress.totals()));
     log.info("for the cluster's spec:");
     await print(
@@ -83,17 +102,21 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
   } finally {
     progress.stop();
     source.close();
+    report.save(values.report);
   }
 });
 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
 async function readPlan(source: ArchiveSource, jobs: number, log: Log): Promise<Plan> {
-  const { plan, failures } = await resolve(source, source.references, { jobs });
+  const { references, nameless } = source;
+  const { plan, failures } = await resolve(source, references, { jobs, nameless });
   failWith(
     log,
-    `cannot import: ${failures.length} of ${source.references.length} artifacts in the archive are damaged`,
     failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
-    "copy the archive again, or export it anew",
+    {
+      message: `cannot import: ${failures.length} of ${references.length + nameless.length} artifacts in the archive are damaged`,
+      hint: "copy the archive again, or export it anew",
+    },
   );
   source.assertHolds(plan);
   return plan;
@@ -101,6 +124,6 @@ async function readPlan(source: ArchiveSource, jobs: number, log: Log): Promise<
 
 /** The same plan under the target's names. Fails when two contents would land on one name. */
 function placed(plan: Plan, target: Target): Plan {
-  assertNoCollision(plan.roots.map((root) => ({ root, place: mapReference(root.reference, target) })));
-  return renamePlan(plan, (reference) => mapReference(reference, target));
+  assertNoCollision(plan.roots.map((root) => ({ root, place: mapRoot(root, target) })));
+  return renamePlan(plan, (root) => mapRoot(root, target));
 }

@@ -1,18 +1,32 @@
-import { readFileSync } from "node:fs";
 import { readBounded } from "../http/body.ts";
 import { createHttp, type Exchange, type Http } from "../http/client.ts";
 import { type Mirror, mirroredUrl, parseMirror } from "../http/mirror.ts";
+import { proxyFor } from "../http/proxy.ts";
 import { redactUrl } from "../http/redact.ts";
 import { trustedAuthorities } from "../http/tls.ts";
+import type { WireOptions } from "../http/wire.ts";
 import { Fault } from "../oci/fault.ts";
 import { answerFault } from "../registry/answer.ts";
 import { Registries } from "../registry/client.ts";
 import { type CredentialLookup, fileCredentials, targetCredentials } from "../registry/credentials.ts";
 import type { Log } from "../terminal/log.ts";
+import { readAuthorities, readClientCertificate } from "./certificates.ts";
 import { BUILD } from "./version.ts";
 
+/** What the flags say. */
+interface NetworkValues {
+  caFile: string | undefined;
+  mirror: readonly string[];
+  verbosity: number;
+  /** Files in PEM form, for the target alone. */
+  clientCert?: string | undefined;
+  clientKey?: string | undefined;
+  /** The target's certificate is not looked at. */
+  insecure?: boolean;
+}
+
 export interface NetworkOptions {
-  values: { caFile: string | undefined; mirror: readonly string[]; verbosity: number };
+  values: NetworkValues;
   environment: NodeJS.ProcessEnv;
   signal: AbortSignal;
   log: Log;
@@ -36,28 +50,28 @@ const SHOW_REQUESTS = 4;
 const RETRY = { attempts: 5, firstDelay: 500, longestDelay: 30_000 };
 
 export function openNetwork(options: NetworkOptions): Network {
-  const { environment, target } = options;
-  const mirrors = options.values.mirror.map(readMirror);
+  const { target, log } = options;
+  const mirrors = readMirrors(options.values.mirror);
   const http = openHttp(options, mirrors);
   const schemes = new Map<string, "http" | "https">();
   if (target?.scheme !== undefined) schemes.set(target.registry, target.scheme);
-  const credentials = credentialsFor(environment, target?.registry);
+  const credentials = credentialsFor(options);
   return {
-    registries: new Registries({ http, credentials, mirrors, schemes }),
+    registries: new Registries({ http, credentials, mirrors, schemes, warn: (text) => log.warn(text) }),
     fetchFile: (url, limit) => fetchFile(http, mirroredUrl(new URL(url), mirrors), limit),
   };
 }
 
-function openHttp(
-  { values, environment, signal, log, onWait, target }: NetworkOptions,
-  mirrors: Mirror[],
-): Http {
+function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
+  const { values, environment, signal, log, onWait, target } = options;
   const plain = mirrors.filter(({ origin }) => origin.protocol === "http:").map(({ origin }) => origin.host);
   if (target?.scheme === "http") plain.push(new URL(`http://${target.registry}`).host);
   const extra = [values.caFile, environment.EKSA_REGISTRY_MIRROR_CA].flatMap((path) => path || []);
   return createHttp({
     authorities: trustedAuthorities(extra.map(readAuthorities), environment),
     plainHosts: new Set(plain),
+    ...targetSecurity(options),
+    proxyFor: (url) => proxyFor(url, environment),
     userAgent: USER_AGENT,
     signal,
     retry: {
@@ -67,12 +81,45 @@ function openHttp(
         onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
       },
     },
+    onWait: ({ delay, why }) => {
+      log.debug(1, `${why}; going on in ${(delay / 1000).toFixed(1)} s`);
+      onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
+    },
     ...(values.verbosity < SHOW_REQUESTS ? {} : { onExchange: (exchange) => showExchange(log, exchange) }),
   });
 }
 
+/** What goes for the target alone, whoever it leads to. */
+function targetSecurity({
+  values,
+  target,
+  log,
+}: NetworkOptions): Pick<WireOptions, "clientCertificate" | "insecureHosts"> {
+  const own = readClientCertificate(values);
+  if (target === undefined) return {};
+  const { host } = new URL(`https://${target.registry}`);
+  if (values.insecure === true) log.warn(`the certificate of ${host} is not checked (\`--insecure\`)`);
+  return {
+    ...(own === undefined ? {} : { clientCertificate: { host, ...own } }),
+    ...(values.insecure === true ? { insecureHosts: new Set([host]) } : {}),
+  };
+}
+
 function showExchange(log: Log, { method, url, status, milliseconds }: Exchange): void {
   log.debug(SHOW_REQUESTS, `${method} ${url} ${status ?? "failed"} ${milliseconds} ms`);
+}
+
+/** Fails on a host that is given twice: which of the two would be meant? */
+function readMirrors(texts: readonly string[]): Mirror[] {
+  const mirrors = texts.map(readMirror);
+  for (const [host, { length }] of Map.groupBy(mirrors, (mirror) => mirror.host)) {
+    if (length < 2) continue;
+    throw new Fault(`cannot read ${host} from two mirrors`, {
+      hint: "give `--mirror` once a host",
+      kind: "usage",
+    });
+  }
+  return mirrors;
 }
 
 function readMirror(text: string): Mirror {
@@ -85,22 +132,12 @@ function readMirror(text: string): Mirror {
   });
 }
 
-function readAuthorities(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new Fault(`cannot read the certificate authorities in ${path}`, { cause });
-  }
-  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
-  throw new Fault(`cannot read the certificate authorities in ${path}: it holds no certificate in PEM form`);
-}
-
 /** The environment speaks of the target alone, and wins over files there. */
-function credentialsFor(environment: NodeJS.ProcessEnv, target: string | undefined): CredentialLookup {
-  const files = fileCredentials(environment);
+function credentialsFor({ environment, target, log }: NetworkOptions): CredentialLookup {
+  const files = fileCredentials(environment, (text) => log.warn(text));
   const own = target === undefined ? undefined : targetCredentials(environment);
-  return (registry) => (registry === target && own !== undefined ? own : files(registry));
+  return (registry, repository) =>
+    registry === target?.registry && own !== undefined ? own : files(registry, repository);
 }
 
 async function fetchFile({ transport }: Http, url: URL, limit: number): Promise<Uint8Array> {

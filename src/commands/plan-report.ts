@@ -3,11 +3,10 @@ import { dirname, resolve } from "node:path";
 import type { Layout } from "../archive/layout.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
-import type { Digest } from "../oci/digest.ts";
-import type { Plan, Root } from "../oci/plan.ts";
+import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { formatBytes } from "../terminal/units.ts";
-import { planBytes } from "../transfer/plan.ts";
+import { closureBytes, planBytes } from "../transfer/plan.ts";
 
 export interface PlanReport {
   layout: Layout;
@@ -20,7 +19,7 @@ export interface PlanReport {
 /** What an export would do: a line an artifact, what is left out, totals and room. */
 export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: PlanReport): string {
   const artifacts = plan.roots.map((root) => {
-    return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(sizeOf(plan, root))}`;
+    return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(closureBytes(plan, root))}`;
   });
   const left = skipped.map(({ uri, reason, where }) => `left out: ${uri || where[0]} (${reason})`);
   const floating = unpinned.map(({ kind, name }) => `not pinned by a digest: ${kind} ${name}`);
@@ -32,19 +31,4 @@ export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: Pl
     ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
   ];
   return [...artifacts, ...left, ...floating, ...totals].join("\n");
-}
-
-/** Bytes of everything below a root, shared content included. */
-function sizeOf(plan: Plan, root: Root): number {
-  const seen = new Set<Digest>();
-  let bytes = 0;
-  const add = (digest: Digest) => {
-    const node = plan.nodes.get(digest);
-    if (node === undefined || seen.has(digest)) return;
-    seen.add(digest);
-    bytes += node.descriptor.size;
-    node.children.forEach(add);
-  };
-  add(root.descriptor.digest);
-  return bytes;
 }

@@ -1,0 +1,113 @@
+import { resolve as resolvePath } from "node:path";
+import type { Skipped } from "../eksa/artifacts.ts";
+import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/collect.ts";
+import { createReader, MAX_FILE_BYTES, readLocal } from "../eksa/reader.ts";
+import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
+import { wrapBundles } from "../eksa/wrap.ts";
+import { Fault } from "../oci/fault.ts";
+import type { Plan } from "../oci/plan.ts";
+import { compareBytewise, formatReference } from "../oci/reference.ts";
+import type { RegistrySource } from "../registry/source.ts";
+import type { Log } from "../terminal/log.ts";
+import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
+import { resolveWithReferrers } from "../transfer/referrers.ts";
+import { resolve } from "../transfer/resolve.ts";
+import { exclude } from "./exclude.ts";
+import type { ExportRun } from "./export.ts";
+import { failWith } from "./failures.ts";
+import type { Network } from "./network.ts";
+import type { RunReport } from "./report.ts";
+
+/** Reads the Bundles and every document it points to. */
+export async function collect(
+  { values, directory, log }: ExportRun,
+  { fetchFile }: Network,
+): Promise<Collection> {
+  const source = values.bundlesOverride;
+  const fetched = (url: string) => fetchFile(url, MAX_FILE_BYTES);
+  const local = schemeOf(source) === undefined;
+  if (!local && !isHttp(source)) {
+    throw new Fault(`cannot read a Bundles from \`${schemeOf(source)}://\``, {
+      hint: "give a file or an `https://` URL",
+      kind: "usage",
+    });
+  }
+  if (isHttp(source) && /^[^/]*\/\/[^/]*@/.test(source)) {
+    throw new Fault("cannot use a Bundles URL that holds credentials", {
+      hint: "arguments can be seen by everybody on this machine: fetch the file by other means and name it",
+      kind: "usage",
+    });
+  }
+  const bytes = local ? await readBundles(resolvePath(directory, source)) : await fetched(source);
+  const read = createReader({ http: fetched, paths: local ? "read" : "unresolved", directory });
+  const collection = await collectArtifacts({ source: displayUri(source), bytes }, read);
+  reportSkipped(log, collection.skipped);
+  reportUnpinned(log, collection.unpinned);
+  return collection;
+}
+
+async function readBundles(path: string): Promise<Uint8Array> {
+  try {
+    return await readLocal(path);
+  } catch (cause) {
+    throw new Fault(`cannot read the Bundles ${path}`, {
+      cause,
+      hint: "name the manifest with `--bundles-override FILE`",
+    });
+  }
+}
+
+/** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
+export async function makePlan(
+  { values, log, signal }: ExportRun,
+  { collection, source, report }: { collection: Collection; source: RegistrySource; report: RunReport },
+): Promise<Plan> {
+  const { number, files, images } = collection;
+  const version = values.eksaVersion;
+  const wrapped = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
+  const { kept, left } = exclude(images, values.exclude);
+  report.excluded(left.map(({ reference }) => reference));
+  for (const { reference } of left) log.info(`left out as asked: ${formatReference(reference)}`);
+  const references = kept
+    .map(({ reference }) => reference)
+    .sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
+  const signed = values.includeSignatures;
+  const alsoSigned = signed ? ", and what signs or describes them" : "";
+  log.info(`reading the manifests of ${references.length} images and charts${alsoSigned}`);
+  const { plan, failures } = await (signed ? resolveWithReferrers : resolve)(source, references, {
+    jobs: values.jobs,
+  });
+  // What was not waited for is not missing.
+  signal.throwIfAborted();
+  const whole = joinPlans([wrapped, plan]);
+  assertOneDigestAName(whole.roots);
+  report.planned(whole);
+  report.unresolved(failures);
+  failWith(
+    log,
+    failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
+    signed
+      ? {
+          message: `cannot export: ${failures.length} images, charts and signatures cannot be found`,
+          hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
+        }
+      : {
+          message: `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,
+          hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
+        },
+  );
+  return whole;
+}
+
+function reportSkipped(log: Log, skipped: readonly Skipped[]): void {
+  for (const [reason, entries] of Map.groupBy(skipped, (entry) => entry.reason)) {
+    log.info(`left out ${entries.length}: ${reason}`);
+  }
+  for (const { uri, reason, where } of skipped) log.debug(1, `left out ${uri || where[0]}: ${reason}`);
+}
+
+function reportUnpinned(log: Log, unpinned: readonly UnpinnedInput[]): void {
+  if (unpinned.length > 0)
+    log.info(`${unpinned.length} inputs are not pinned by a digest (\`-v 1\` names them)`);
+  for (const { kind, name } of unpinned) log.debug(1, `not pinned by a digest: ${kind} ${name}`);
+}

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readAuthorities, readClientCertificate } from "../../src/commands/certificates.ts";
+import { faultOf } from "../support/faults.ts";
+import { testWith } from "../support/needs.ts";
+import { makeAuthority, makeClientCertificate } from "../support/tls.ts";
+
+const withOpenssl = testWith("openssl");
+let folder: string;
+let files: { certificate: string; key: string };
+/** Of another certificate. */
+let foreignKey: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eksa-airgap-certificates-"));
+  if (Bun.which("openssl") === null) return;
+  foreignKey = (await makeAuthority(folder)).key;
+  files = await makeClientCertificate(folder);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const read = (clientCert?: string, clientKey?: string) => readClientCertificate({ clientCert, clientKey });
+
+test("without the flags there is no client certificate", () => {
+  expect(read()).toBeUndefined();
+});
+
+test("one half alone is a mistake in the command line", async () => {
+  expect(await faultOf(() => read("c.crt"))).toMatchObject({
+    kind: "usage",
+    message: "cannot use `--client-cert` alone",
+    hint: "name the other half with `--client-key FILE`",
+  });
+  expect(await faultOf(() => read(undefined, "c.key"))).toMatchObject({
+    kind: "usage",
+    message: "cannot use `--client-key` alone",
+    hint: "name the other half with `--client-cert FILE`",
+  });
+});
+
+withOpenssl("a pair is handed on as it is in the files, whatever stands around it", async () => {
+  const [certificate, key] = [await Bun.file(files.certificate).text(), await Bun.file(files.key).text()];
+  expect(read(files.certificate, files.key)).toEqual({ certificate, key });
+  const both = join(folder, "both.pem");
+  await Bun.write(both, `# ours\n${key}${certificate}`);
+  expect(read(both, both)).toBeDefined();
+});
+
+withOpenssl("a key that belongs to another certificate is found out at once", async () => {
+  expect(await faultOf(() => read(files.certificate, foreignKey))).toMatchObject({
+    message: `cannot use the client certificate in ${files.certificate}: the key in ${foreignKey} is not its own`,
+  });
+});
+
+withOpenssl("a key under a passphrase is refused with what to do", async () => {
+  const locked = join(folder, "locked.key");
+  await Bun.$`openssl pkcs8 -topk8 -in ${files.key} -out ${locked} -passout pass:secret`.quiet();
+  expect(await faultOf(() => read(files.certificate, locked))).toMatchObject({
+    hint: "give both in PEM form, the key without a passphrase",
+  });
+});
+
+withOpenssl("what is not there, or holds something else, is named", async () => {
+  const missing = join(folder, "missing.pem");
+  expect((await faultOf(() => read(missing, files.key))).message).toBe(
+    `cannot read the client certificate in ${missing}`,
+  );
+  expect((await faultOf(() => read(files.key, files.key))).message).toEndWith(
+    "it holds no certificate in PEM form",
+  );
+  expect((await faultOf(() => read(files.certificate, files.certificate))).message).toEndWith(
+    "it holds no key in PEM form",
+  );
+  expect((await faultOf(() => readAuthorities(files.key))).message).toBe(
+    `cannot read the certificate authorities in ${files.key}: it holds no certificate in PEM form`,
+  );
+});
