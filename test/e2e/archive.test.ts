@@ -74,7 +74,7 @@ describe("the same Bundles gives the same bytes", () => {
   });
 });
 
-test("until the last byte is there the only file is a partial one", async () => {
+test("until the last byte is there the only files are a partial one and its lock", async () => {
   const place = join(folder, "place");
   await mkdir(place);
   const held = Promise.withResolvers<undefined>();
@@ -89,7 +89,7 @@ test("until the last byte is there the only file is a partial one", async () => 
   try {
     const { result } = await startExecutable(exportArgs(join(place, "artifacts.tar")));
     await Promise.race([asked.promise, result]);
-    expect(await readdir(place)).toEqual(["artifacts.tar.partial"]);
+    expect((await readdir(place)).sort()).toEqual(["artifacts.tar.lock", "artifacts.tar.partial"]);
     held.resolve(undefined);
     expect(await result).toMatchObject({ status: 0 });
   } finally {

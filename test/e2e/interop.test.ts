@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chart, multiArchImage, type TestContent } from "../support/content.ts";
+import { chart, multiArchImage, referrer, seed, type TestContent } from "../support/content.ts";
 import { podmanIn, runTool, startContainerd, startDockerd, testAsRootWith } from "../support/daemons.ts";
 import { runExecutable } from "../support/executable.ts";
 import { testWith } from "../support/needs.ts";
@@ -35,7 +35,15 @@ beforeAll(async () => {
   await writeFile(bundles, release.yaml);
   const online = await putOnline(release);
   try {
-    const args = ["--output", archive, "--bundles-override", bundles, ...online.mirrors];
+    // Readers that know nothing of referrers must not stumble over one that has no name.
+    const signature = referrer({
+      subject: oci.root,
+      artifactType: "application/vnd.example",
+      body: "signed",
+    });
+    await seed(online.registry.store, "eks-anywhere/oci", undefined, signature);
+    const flags = ["--bundles-override", bundles, "--include-signatures", ...online.mirrors];
+    const args = ["--output", archive, ...flags];
     expect(await runExecutable(["export", "artifacts", ...args])).toMatchObject({ status: 0 });
   } finally {
     await online.stop();

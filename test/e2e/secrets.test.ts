@@ -107,7 +107,7 @@ describe("no secret is ever shown", () => {
       ...["export", "artifacts", "-o", join(stage.work, "x"), "-v", "4", "--bundles-override"],
       `http://robot:${SECRET}@192.0.2.1/bundle.yaml?sig=s1gned-s3cret`,
     ]);
-    expectFailure(result, 1, "192.0.2.1");
+    expectFailure(result, 2, "cannot use a Bundles URL that holds credentials");
     expectSilence(result, "s1gned-s3cret");
   });
 

@@ -95,6 +95,11 @@ export class Stage {
     expect(await readdir(this.work)).toEqual([]);
   }
 
+  /** What could be fetched is kept; nothing goes by the final name. */
+  async expectOnlyPartial(): Promise<void> {
+    expect(await readdir(this.work)).toEqual(["out.tar.partial"]);
+  }
+
   /** Answers requests for the large layer with something else. */
   largeBlobs(answer: (bytes: Uint8Array) => Uint8Array): Intercept {
     const blobs = new Map([...this.release.artifacts.values()].flatMap((content) => [...content.blobs]));

@@ -1,0 +1,136 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { runExecutable } from "../support/executable.ts";
+import { listTar } from "../support/tar.ts";
+import { expectFailure, FIRST, SECOND, Stage } from "./stage.ts";
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.set();
+});
+beforeEach(() => stage.begin());
+afterEach(() => stage.end());
+afterAll(() => stage.strike());
+
+interface Report {
+  command: string;
+  artifacts: { reference: string; digest?: string; bytes?: number; state: string; reason?: string[] }[];
+  skipped: unknown[];
+  unpinned: { kind: string; name: string }[];
+}
+
+async function readReport(path: string): Promise<Report> {
+  return JSON.parse(await Bun.file(path).text());
+}
+
+/** State by reference, of the two images. */
+function statesIn({ artifacts }: Report): Record<string, string> {
+  const images = artifacts.filter(({ reference }) => !reference.includes("eks-anywhere/bundles"));
+  return Object.fromEntries(images.map(({ reference, state }) => [reference, state]));
+}
+
+/** Every request for the first image's layers fails. */
+function breakFirst(): void {
+  const [first] = [...stage.release.artifacts.values()];
+  const layers = [...(first?.blobs.keys() ?? [])].slice(1);
+  stage.intercept = (_, url) =>
+    layers.some((digest) => url.pathname.endsWith(digest)) ? new Response(null, { status: 404 }) : undefined;
+}
+
+test("an export that lost an artifact fetches the rest, keeps it, and reports each", async () => {
+  breakFirst();
+  const report = join(stage.folder, "lost.json");
+  const result = await stage.exportTo(join(stage.work, "out.tar"), "--report", report);
+  expectFailure(result, 1, `cannot export ${FIRST}`, "--exclude", "out.tar.partial");
+  await stage.expectOnlyPartial();
+  const written = await readReport(report);
+  expect(written.command).toBe("export artifacts");
+  expect(statesIn(written)).toEqual({ [FIRST]: "failed", [SECOND]: "done" });
+  const failed = written.artifacts.find(({ reference }) => reference === FIRST);
+  expect(failed?.reason?.join("\n")).toContain("answered 404");
+  expect(failed?.digest).toBe([...stage.release.artifacts.values()][0]?.root.digest ?? "");
+  expect(written.unpinned.length).toBeGreaterThan(0);
+});
+
+test("an artifact that is excluded knowingly is neither fetched nor missed, and is reported", async () => {
+  breakFirst();
+  const report = join(stage.folder, "excluded.json");
+  const output = join(stage.work, "out.tar");
+  const result = await stage.exportTo(output, "--exclude", FIRST, "--report", report);
+  expect(result.status).toBe(0);
+  expect(result.stderr).toContain(`left out as asked: ${FIRST}`);
+  expect(statesIn(await readReport(report))).toEqual({ [FIRST]: "excluded", [SECOND]: "done" });
+  const index = await Bun.$`tar -xOf ${output} index.json`.text();
+  expect(index).not.toContain(FIRST);
+  expect(index).toContain(SECOND);
+  expect(await listTar(output)).toContain("index.json");
+});
+
+test("what is to be excluded has to be there: the nearest name is shown", async () => {
+  const result = await stage.exportTo(join(stage.work, "out.tar"), "--exclude", `${FIRST}x`);
+  expectFailure(result, 2, `cannot exclude ${FIRST}x`, `did you mean ${FIRST}?`);
+  await stage.expectNothingLeft();
+});
+
+test("a missing image is reported too, before anything is fetched", async () => {
+  stage.intercept = (_, url) =>
+    url.pathname.includes("/first/manifests/") ? new Response(null, { status: 404 }) : undefined;
+  const report = join(stage.folder, "missing.json");
+  expectFailure(await stage.exportTo(join(stage.work, "out.tar"), "--report", report), 1, FIRST, "--exclude");
+  await stage.expectNothingLeft();
+  expect(statesIn(await readReport(report))).toEqual({ [FIRST]: "failed", [SECOND]: "notDone" });
+});
+
+/** A target that takes no manifest of the first image. */
+async function pickyTarget() {
+  return stage.startTarget({
+    intercept: ({ method }, url) =>
+      method === "PUT" && url.pathname.includes("/first/manifests/")
+        ? Response.json({ errors: [{ code: "DENIED", message: "not this one" }] }, { status: 403 })
+        : undefined,
+  });
+}
+
+function importTo(host: string, ...flags: string[]) {
+  return runExecutable(["import", "artifacts", "-i", stage.archive, "-r", host, ...flags]);
+}
+
+async function tagsOf(url: string, repository: string): Promise<string[]> {
+  const response = await fetch(`${url}/v2/eks-anywhere/${repository}/tags/list`);
+  return response.ok ? JSON.parse(await response.text()).tags : [];
+}
+
+test("an import with `--keep-going` does the rest and ends with 3", async () => {
+  const target = await pickyTarget();
+  const report = join(stage.folder, "import.json");
+  const result = await importTo(target.host, "--keep-going", "--report", report);
+  expect(result.status).toBe(3);
+  expect(result.stderr).toContain("not this one");
+  expect(await tagsOf(target.url, "first")).toEqual([]);
+  expect(await tagsOf(target.url, "second")).toEqual(["v2"]);
+  const { artifacts } = await readReport(report);
+  const states = new Map(artifacts.map(({ reference, state }) => [reference, state]));
+  expect(states.get(`${target.host}/eks-anywhere/first:v1`)).toBe("failed");
+  expect(states.get(`${target.host}/eks-anywhere/second:v2`)).toBe("done");
+});
+
+test("an import without it stops, leaves no tag on what is not whole, and names all that was not done", async () => {
+  const target = await pickyTarget();
+  const report = join(stage.folder, "stopped.json");
+  const result = await importTo(target.host, "--jobs", "1", "--report", report);
+  expectFailure(result, 1, `cannot import ${target.host}/eks-anywhere/first:v1`, "not this one");
+  expect(await tagsOf(target.url, "first")).toEqual([]);
+  const { artifacts } = await readReport(report);
+  const undone = artifacts.filter(({ state }) => state !== "done").map(({ reference }) => reference);
+  for (const reference of undone) expect(result.stderr).toContain(reference);
+  expect(undone).toContain(`${target.host}/eks-anywhere/second:v2`);
+});
+
+test("a report that cannot be written is said, and fails the run", async () => {
+  const report = join(stage.folder, "nowhere", "report.json");
+  const result = await stage.exportTo(join(stage.work, "out.tar"), "--report", report);
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain(`cannot write the report ${report}`);
+  expect(await readdir(stage.work)).toEqual(["out.tar"]);
+});
