@@ -8,18 +8,11 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type BundlesFixture, bundlesOfRealShape } from "../test/support/bundles.ts";
-import { chart, image, layer, multiArchImage, seed, type TestContent } from "../test/support/content.ts";
 import { startRegistry } from "../test/support/registry.ts";
+import { partsOf, putOnline, type Release, releaseOfRealShape } from "../test/support/release.ts";
 
 const EXECUTABLE = fileURLToPath(new URL("../dist/eksa-airgap", import.meta.url));
-const PUBLIC_REGISTRY = "public.ecr.aws";
-const BASE_LAYER_BYTES = 1_000_000;
-const LAYER_BYTES = 100_000;
 const MOST_PROBLEMS = 20;
-
-/** What has to arrive: reference → its content. */
-type Artifacts = Map<string, TestContent>;
 
 interface Arrival {
   manifests: number;
@@ -37,86 +30,30 @@ try {
 }
 
 async function main(): Promise<void> {
-  const fixture = await step("make a Bundles of real shape and its content", inventRelease);
+  const release = await step("make a release of real shape and its content", () =>
+    releaseOfRealShape({}, { base: 1_000_000, own: 100_000 }),
+  );
   const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-demo-"));
-  const source = await startRegistry();
   const target = await startRegistry();
-  const files = serveFiles(fixture.bundles.documents);
+  const source = await step("put it online: a registry and a file server", () => putOnline(release));
   try {
-    await step("seed the public registry", () => seedRegistry(source.store, fixture.artifacts));
     const bundles = join(folder, "bundle-release.yaml");
-    await writeFile(bundles, fixture.bundles.yaml);
+    await writeFile(bundles, release.yaml);
     const archive = join(folder, "artifacts.tar");
-    const mirrors = [`${PUBLIC_REGISTRY}=${source.url}`, ...files.mirrors].flatMap((mirror) => [
-      "--mirror",
-      mirror,
-    ]);
-    const from = ["--bundles-override", bundles, ...mirrors];
+    const from = ["--bundles-override", bundles, ...source.mirrors];
     await step("export artifacts", () => run(folder, "export", "artifacts", ...from, "--output", archive));
     // What is online is out of reach from here on.
-    await Promise.all([source.stop(), files.stop()]);
+    await source.stop();
     const to = ["--input", archive, "--registry", target.host];
     await step("import artifacts", () => run(folder, "import", "artifacts", ...to));
-    const arrival = await step("check the second registry", () => checkRegistry(target.url, fixture));
+    const arrival = await step("check the second registry", () => checkRegistry(target.url, release));
     const archiveBytes = (await stat(archive)).size;
-    report(arrival, `${fixture.artifacts.size} artifacts, ${megabytes(archiveBytes)} in one file`);
+    report(arrival, `${release.artifacts.size} artifacts, ${megabytes(archiveBytes)} in one file`);
     if (arrival.problems.length > 0) process.exitCode = 1;
   } finally {
-    await Promise.all([source.stop(), target.stop(), files.stop()]);
+    await Promise.all([source.stop(), target.stop()]);
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-interface Release {
-  bundles: BundlesFixture;
-  artifacts: Artifacts;
-}
-
-/** Content first, then the Bundles again with the digests that it turned out to have. */
-async function inventRelease(): Promise<Release> {
-  const { images, charts } = bundlesOfRealShape();
-  const base = [await layer("base", BASE_LAYER_BYTES)];
-  const artifacts: Artifacts = new Map();
-  for (const [index, reference] of images.entries()) {
-    const dialect = index % 3 === 0 ? "docker" : "oci";
-    const options = { seed: `image-${index}`, dialect, base, layerSizes: [LAYER_BYTES] } as const;
-    const attested = index % 5 === 0;
-    const content = index % 10 === 9 ? image(options) : multiArchImage({ ...options, attested });
-    artifacts.set(reference, await content);
-  }
-  for (const reference of charts) {
-    const { repository, tag } = partsOf(reference);
-    artifacts.set(reference, await chart(repository.slice(repository.lastIndexOf("/") + 1), tag));
-  }
-  const bundles = bundlesOfRealShape({ imageDigest: (reference) => artifacts.get(reference)?.root.digest });
-  return { bundles, artifacts };
-}
-
-async function seedRegistry(store: Parameters<typeof seed>[0], artifacts: Artifacts): Promise<void> {
-  for (const [reference, content] of artifacts) {
-    const { repository, tag } = partsOf(reference);
-    await seed(store, repository, tag, content);
-  }
-}
-
-/** Serves each document below its host's name; `mirrors` says so in the words of `--mirror`. */
-function serveFiles(documents: Map<string, string>): { mirrors: string[]; stop(): Promise<void> } {
-  const pages = new Map(
-    [...documents].map(([url, text]) => [`/${new URL(url).host}${new URL(url).pathname}`, text]),
-  );
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    fetch(request) {
-      const text = pages.get(new URL(request.url).pathname);
-      return text === undefined ? new Response("not found\n", { status: 404 }) : new Response(text);
-    },
-  });
-  const hosts = new Set([...documents.keys()].map((url) => new URL(url).host));
-  return {
-    mirrors: [...hosts].map((host) => `${host}=http://127.0.0.1:${server.port}/${host}`),
-    stop: () => server.stop(true),
-  };
 }
 
 /** Runs the executable in `folder`, with nothing of this user's registries and proxies in its environment. */
@@ -134,11 +71,11 @@ async function run(folder: string, ...args: string[]): Promise<void> {
 }
 
 /** Every artifact under its mirror name, by tag and by digest, down to the last blob; and nothing else. */
-async function checkRegistry(url: string, { artifacts, bundles }: Release): Promise<Arrival> {
+async function checkRegistry(url: string, release: Release): Promise<Arrival> {
   const arrival: Arrival = { manifests: 0, blobs: 0, bytes: 0, problems: [] };
   const sound = new Set<string>();
-  for (const [reference, content] of artifacts) {
-    const { repository, tag } = partsOf(reference);
+  for (const [reference, content] of release.artifacts) {
+    const { repository, tag = "" } = partsOf(reference);
     const tagged = await fetchManifest(url, repository, tag);
     if (sha256(tagged) !== content.root.digest)
       arrival.problems.push(`${reference}: the tag has another digest`);
@@ -159,12 +96,12 @@ async function checkRegistry(url: string, { artifacts, bundles }: Release): Prom
     }
   }
   arrival.blobs = sound.size;
-  arrival.problems.push(...(await checkDocuments(url, bundles)), ...(await checkCatalog(url, artifacts)));
+  arrival.problems.push(...(await checkDocuments(url, release)), ...(await checkCatalog(url, release)));
   return arrival;
 }
 
 /** The Bundles and the YAML files that it names are layers of one artifact, the Bundles first. */
-async function checkDocuments(url: string, { yaml, documents }: BundlesFixture): Promise<string[]> {
+async function checkDocuments(url: string, { yaml, documents }: Release): Promise<string[]> {
   const repository = "eks-anywhere/bundles";
   const manifest = await fetchManifest(url, repository, "bundles-1");
   if (manifest.length === 0) return ["the Bundles artifact is missing"];
@@ -180,7 +117,7 @@ async function checkDocuments(url: string, { yaml, documents }: BundlesFixture):
   return problems;
 }
 
-async function checkCatalog(url: string, artifacts: Artifacts): Promise<string[]> {
+async function checkCatalog(url: string, { artifacts }: Release): Promise<string[]> {
   const { repositories }: { repositories: string[] } = JSON.parse(
     await (await fetch(`${url}/v2/_catalog`)).text(),
   );
@@ -197,13 +134,6 @@ async function fetchManifest(url: string, repository: string, reference: string)
 
 function sha256(content: Uint8Array | string): string {
   return `sha256:${createHash("sha256").update(content).digest("hex")}`;
-}
-
-/** `public.ecr.aws/P:TAG`: `P` is the name in the source and in the target alike. */
-function partsOf(reference: string): { repository: string; tag: string } {
-  const path = reference.slice(PUBLIC_REGISTRY.length + 1);
-  const colon = path.lastIndexOf(":");
-  return { repository: path.slice(0, colon), tag: path.slice(colon + 1) };
 }
 
 async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
