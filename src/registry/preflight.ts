@@ -130,7 +130,9 @@ function obstacle({ registry }: Check, { kind, repository, error }: Refusal): Ob
       return { what: registry, error: new Fault(`cannot push to ${registry}`, { cause: error, hint }) };
     }
     case "denied": {
-      const hint = `create the project \`${project}\` if there is none, or let the account push into it: registries such as Harbor answer the same to both`;
+      // Without the project's name, so that equal obstacles are told once; the message has it.
+      const hint =
+        "create the project if there is none, or let the account push into it: registries such as Harbor answer the same to both";
       return { what: place, error: new Fault(`cannot push to ${place}`, { cause: error, hint }) };
     }
     default:

@@ -94,7 +94,9 @@ function textOf(link: unknown): string {
 function rawTextOf(link: unknown): string {
   if (!(link instanceof Error)) return typeof link === "string" && link !== "" ? link : "unknown error";
   const message = link.message === "" ? link.name : link.message;
-  const code = "code" in link && typeof link.code === "string" ? link.code : "";
+  // The system's own code tells what to search for; a NetworkError's is for branching, its words say the same.
+  const isOurs = link.name === "NetworkError";
+  const code = !isOurs && "code" in link && typeof link.code === "string" ? link.code : "";
   return message.includes(code) ? message : `${message} (${code})`;
 }
 

@@ -117,7 +117,7 @@ test.each([401, 403, 404])(
     const [[, text, hint] = []] = obstacles;
     expect(text).toContain(`cannot push to ${registry.host}/one`);
     expect(text).toContain(`answered ${status} (DENIED: no)`);
-    expect(hint).toContain("create the project `one` if there is none, or let the account push into it");
+    expect(hint).toContain("create the project if there is none, or let the account push into it");
   },
 );
 
