@@ -6,6 +6,7 @@ import { ArchiveSink } from "../archive/sink.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import { RegistrySource } from "../registry/source.ts";
+import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import type { Listener } from "../transfer/events.ts";
@@ -60,31 +61,46 @@ const LINE = defineCommandLine({
 });
 
 export const exportArtifacts = defineCommand(LINE, async (run) => {
-  const { values, log, environment, signal } = run;
+  const { values, log, directory } = run;
+  assertCanBeOutput(run);
+  const { output, bundlesOverride, caFile } = values;
+  const report = new RunReport({
+    command: LINE.name,
+    path: values.report,
+    directory,
+    others: [output, `${output}.partial`, `${output}.lock`, bundlesOverride, caFile],
+    log,
+  });
   const progress = run.progress("exporting");
-  const report = new RunReport(LINE.name);
   try {
-    assertCanBeOutput(run);
-    const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
-    const collection = await collect(run, network);
-    report.inputs(collection);
-    const source = new RegistrySource(network.registries);
-    const plan = await makePlan(run, { collection, source, report });
-    const layout = layOut(plan);
-    if (values.dryRun) {
-      await run.print(formatPlan(plan, { ...collection, output: values.output, layout }));
-      return;
-    }
-    if (await isThereAlready(run, layout)) return report.ended(plan, []);
-    await write(run, { plan, layout, source, report, listener: progress.listener });
-    progress.stop();
-    log.info(formatSummary("exported", progress.totals()));
-    log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
+    await report.around(() => exportTo(run, progress, report));
   } finally {
     progress.stop();
-    report.save(values.report);
   }
 });
+
+async function exportTo(run: ExportRun, progress: Progress, report: RunReport): Promise<void> {
+  const { values, log, environment, signal } = run;
+  const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
+  const collection = await collect(run, network);
+  report.inputs(collection);
+  const source = new RegistrySource(network.registries);
+  const plan = await makePlan(run, { collection, source, report });
+  const layout = layOut(plan);
+  if (values.dryRun) {
+    await run.print(formatPlan(plan, { ...collection, output: values.output, layout }));
+    return;
+  }
+  if (await isThereAlready(run, layout)) return report.complete(plan);
+  const listener: Listener = (event) => {
+    report.listener(event);
+    progress.listener(event);
+  };
+  await write(run, { plan, layout, source, listener });
+  progress.stop();
+  log.info(formatSummary("exported", progress.totals()));
+  log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
+}
 
 export type ExportRun = Run<typeof LINE.flags>;
 
@@ -132,13 +148,12 @@ interface Job {
   plan: Plan;
   layout: Layout;
   source: RegistrySource;
-  report: RunReport;
   listener: Listener;
 }
 
 /** Fetches everything that can be had; the output appears only if that is all. */
 async function write({ values, signal, log }: ExportRun, job: Job): Promise<void> {
-  const { plan, layout, source, report, listener } = job;
+  const { plan, layout, source, listener } = job;
   const sink = new ArchiveSink(values.output, layout);
   let lost: TransferResult["lost"];
   try {
@@ -149,7 +164,6 @@ async function write({ values, signal, log }: ExportRun, job: Job): Promise<void
     sink.abort();
     throw error;
   }
-  report.ended(plan, lost);
   if (lost.length === 0) return;
   const partial = sink.keep();
   failWith(log, lostArtifacts("export", lost), {

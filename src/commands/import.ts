@@ -7,12 +7,13 @@ import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
 import { RegistrySink } from "../registry/sink.ts";
 import type { Log } from "../terminal/log.ts";
+import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { renamePlan } from "../transfer/plan.ts";
 import { resolve } from "../transfer/resolve.ts";
 import { transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
-import { defineCommand } from "./command.ts";
+import { defineCommand, type Run } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import { OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
@@ -49,8 +50,10 @@ const LINE = defineCommandLine({
   },
 });
 
+type ImportRun = Run<typeof LINE.flags>;
+
 export const importArtifacts = defineCommand(LINE, async (run) => {
-  const { values, log, environment, signal, print } = run;
+  const { values, log, directory } = run;
   const target = parseTarget(values.registry);
   if (values.input === "-") {
     throw new Fault("cannot read an archive from stdin", {
@@ -58,53 +61,58 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
       kind: "usage",
     });
   }
-  const source = new ArchiveSource(values.input);
+  const { input, caFile, clientCert, clientKey } = values;
+  const others = [input, caFile, clientCert, clientKey];
+  const report = new RunReport({ command: LINE.name, path: values.report, directory, others, log });
+  const source = new ArchiveSource(input);
   const progress = run.progress("importing");
-  const report = new RunReport(LINE.name);
   try {
-    const held = await readPlan(source, values.jobs, log);
-    const plan = placed(held, target);
-    report.planned(plan);
-    const network = openNetwork({
-      values: { ...values, mirror: [] },
-      environment,
-      signal,
-      log,
-      onWait: progress.note,
-      target,
-    });
-    await network.registries.client(target.registry).ping();
-    failWith(log, await preflight(network.registries, plan.roots), {
-      message: `cannot import into ${values.registry}: nothing has been sent`,
-    });
-    const sink = new RegistrySink(network.registries, plan.roots, { warn: (text) => log.warn(text) });
-    const { lost } = await transfer(plan, source, sink, {
-      jobs: values.jobs,
-      onFailure: values.keepGoing ? "continue" : "stop",
-      listener: progress.listener,
-      signal,
-    });
-    progress.stop();
-    report.ended(plan, lost);
-    failWith(log, lostArtifacts("import", lost), {
-      message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
-      hint: "what arrived stays; run the same command again to send the rest",
-      kind: values.keepGoing ? "partial" : "failed",
-    });
-    log.info(formatSummary("imported", progress.totals()));
-    log.info("for the cluster's spec:");
-    await print(
-      mirrorConfiguration(
-        target,
-        held.roots.map(({ reference }) => reference.registry),
-      ).trimEnd(),
-    );
+    await report.around(() => importFrom(run, { source, target, progress, report }));
   } finally {
     progress.stop();
     source.close();
-    report.save(values.report);
   }
 });
+
+interface Job {
+  source: ArchiveSource;
+  target: Target;
+  progress: Progress;
+  report: RunReport;
+}
+
+async function importFrom(run: ImportRun, { source, target, progress, report }: Job): Promise<void> {
+  const { values, log, environment, signal } = run;
+  const held = await readPlan(source, values.jobs, log);
+  const plan = placed(held, target);
+  report.planned(plan);
+  const options = { environment, signal, log, onWait: progress.note, target };
+  const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
+  await registries.client(target.registry).ping();
+  const obstacles = await preflight(registries, plan.roots);
+  report.obstacles(obstacles);
+  failWith(log, obstacles, { message: `cannot import into ${values.registry}: nothing has been sent` });
+  const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text) });
+  const { lost } = await transfer(plan, source, sink, {
+    jobs: values.jobs,
+    onFailure: values.keepGoing ? "continue" : "stop",
+    listener: (event) => {
+      report.listener(event);
+      progress.listener(event);
+    },
+    signal,
+  });
+  progress.stop();
+  failWith(log, lostArtifacts("import", lost), {
+    message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
+    hint: "what arrived stays; run the same command again to send the rest",
+    kind: values.keepGoing ? "partial" : "failed",
+  });
+  log.info(formatSummary("imported", progress.totals()));
+  log.info("for the cluster's spec:");
+  const registriesOfOrigin = held.roots.map(({ reference }) => reference.registry);
+  await run.print(mirrorConfiguration(target, registriesOfOrigin).trimEnd());
+}
 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
 async function readPlan(source: ArchiveSource, jobs: number, log: Log): Promise<Plan> {

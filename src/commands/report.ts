@@ -1,10 +1,22 @@
-import { writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import { Fault } from "../oci/fault.ts";
-import type { Plan, Root } from "../oci/plan.ts";
+import type { Plan } from "../oci/plan.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { describeFault } from "../terminal/fault.ts";
+import { describeFault, type Failure } from "../terminal/fault.ts";
+import type { Log } from "../terminal/log.ts";
+import type { Listener } from "../transfer/events.ts";
 import { closureBytes } from "../transfer/plan.ts";
 
 /** `notDone`: the run ended before it. `excluded`: left out with `--exclude`. */
@@ -20,16 +32,71 @@ interface ReportedArtifact {
   reason?: string[];
 }
 
-/** What `--report` writes: what became of every artifact. Field names are a contract. */
+export interface ReportOptions {
+  command: string;
+  /** Where to write it; nothing is written without. */
+  path: string | undefined;
+  /** The working directory. */
+  directory: string;
+  /** Files of the run that a report must not replace, as the user named them. */
+  others: readonly (string | undefined)[];
+  log: Log;
+}
+
+/** What `--report` writes: what became of every artifact, however the run ended. Field names are a contract. */
 export class RunReport {
   readonly #command: string;
+  readonly #path: string | undefined;
+  readonly #log: Log;
   readonly #artifacts = new Map<string, ReportedArtifact>();
   #skipped: readonly Skipped[] = [];
   #unpinned: readonly UnpinnedInput[] = [];
 
-  constructor(command: string) {
+  /** Fails when the report could not be written, or would replace a file of the run: nothing is done yet. */
+  constructor({ command, path, directory, others, log }: ReportOptions) {
     this.#command = command;
+    this.#log = log;
+    this.#path = path === undefined ? undefined : resolve(directory, path);
+    if (this.#path === undefined) return;
+    const own = realPath(this.#path);
+    for (const other of others) {
+      if (other === undefined || realPath(resolve(directory, other)) !== own) continue;
+      throw new Fault(`cannot write the report ${path}: it would replace ${other}`, {
+        hint: "choose another name for the report",
+        kind: "usage",
+      });
+    }
+    try {
+      accessSync(dirname(this.#path), constants.W_OK);
+      if (existsSync(this.#path) && !statSync(this.#path).isFile()) throw new Fault("it is not a file");
+    } catch (cause) {
+      throw new Fault(`cannot write the report ${path}`, {
+        cause,
+        hint: "choose a place that may be written to",
+      });
+    }
   }
+
+  /** Runs `work`, then writes the report; an error of the work stays the run's error. */
+  async around(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      try {
+        this.#save(reasonOf(error));
+      } catch (second) {
+        this.#log.error(second);
+      }
+      throw error;
+    }
+    this.#save({});
+  }
+
+  /** Keeps up with a transfer, so that a run that is broken off reports what it had done. */
+  readonly listener: Listener = (event) => {
+    if (event.type === "artifact") this.#set(event.root.reference, { state: "done" });
+    if (event.type === "lost") this.#set(event.root.reference, { state: "failed", ...reasonOf(event.error) });
+  };
 
   inputs({ skipped, unpinned }: { skipped: readonly Skipped[]; unpinned: readonly UnpinnedInput[] }): void {
     this.#skipped = skipped;
@@ -52,28 +119,38 @@ export class RunReport {
     }
   }
 
-  /** Everything that was planned is there, but for what was lost. */
-  ended(plan: Plan, lost: readonly { root: Root; error: unknown }[]): void {
+  /** All of it is there already. */
+  complete(plan: Plan): void {
     for (const { reference } of plan.roots) this.#set(reference, { state: "done" });
-    for (const { root, error } of lost) {
-      const state = error === undefined ? "notDone" : "failed";
-      this.#set(root.reference, { state, ...(error === undefined ? {} : reasonOf(error)) });
+  }
+
+  /** What keeps a whole registry, project or repository from taking anything. */
+  obstacles(obstacles: readonly Failure[]): void {
+    for (const { what, error } of obstacles) {
+      for (const artifact of this.#artifacts.values()) {
+        const isBelow = ["/", ":", "@"].some((end) => artifact.reference.startsWith(`${what}${end}`));
+        if (isBelow) Object.assign(artifact, { state: "failed", ...reasonOf(error) });
+      }
     }
   }
 
-  /** Writes what is known, for nothing if there is no `path`. Fails when the file cannot be written. */
-  save(path: string | undefined): void {
-    if (path === undefined) return;
+  /** Whole or not at all: a report of an earlier run stays until this one is written. */
+  #save(ending: { reason?: string[] }): void {
+    if (this.#path === undefined) return;
     const report = {
       command: this.#command,
+      ...ending,
       artifacts: [...this.#artifacts.values()],
       skipped: this.#skipped,
       unpinned: this.#unpinned,
     };
+    const unfinished = `${this.#path}.partial`;
     try {
-      writeFileSync(path, `${JSON.stringify(report, undefined, 2)}\n`);
+      writeFileSync(unfinished, `${JSON.stringify(report, undefined, 2)}\n`);
+      renameSync(unfinished, this.#path);
     } catch (cause) {
-      throw new Fault(`cannot write the report ${path}`, { cause });
+      rmSync(unfinished, { force: true });
+      throw new Fault(`cannot write the report ${this.#path}`, { cause });
     }
   }
 
@@ -86,4 +163,11 @@ export class RunReport {
 function reasonOf(error: unknown): { reason: string[] } {
   const { message, because, hints } = describeFault(error);
   return { reason: [message, ...because, ...hints] };
+}
+
+/** The path behind links, where there is something; else the path itself. */
+function realPath(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const folder = dirname(path);
+  return existsSync(folder) ? join(realpathSync(folder), basename(path)) : path;
 }

@@ -160,7 +160,7 @@ class Transfer {
       this.#options.listener({ type: "artifact", root });
     } catch (error) {
       this.#namingFailures.set(root, error);
-      this.#options.listener({ type: "lost", root, error });
+      this.#lose(root, error);
       if (this.#options.onFailure === "stop") this.#stopped = true;
     }
   }
@@ -169,8 +169,14 @@ class Transfer {
     if (this.#options.onFailure === "stop") this.#stopped = true;
     if (this.#failures.has(digest)) return;
     this.#failures.set(digest, error);
-    for (const root of this.#rootsOf.get(digest) ?? []) this.#options.listener({ type: "lost", root, error });
+    for (const root of this.#rootsOf.get(digest) ?? []) this.#lose(root, error);
     for (const next of this.#waiting.get(digest) ?? []) this.#fail(next.descriptor.digest, error);
+  }
+
+  /** What a user broke off is not lost: it is not done, and the run says why. */
+  #lose(root: Root, error: unknown): void {
+    const { listener, signal } = this.#options;
+    if (!signal.aborted) listener({ type: "lost", root, error });
   }
 
   #lost(): TransferResult["lost"] {

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { runExecutable } from "../support/executable.ts";
+import { runExecutable, startExecutable } from "../support/executable.ts";
 import { listTar } from "../support/tar.ts";
 import { expectFailure, FIRST, SECOND, Stage } from "./stage.ts";
 
@@ -15,6 +15,7 @@ afterAll(() => stage.strike());
 
 interface Report {
   command: string;
+  reason?: string[];
   artifacts: { reference: string; digest?: string; bytes?: number; state: string; reason?: string[] }[];
   skipped: unknown[];
   unpinned: { kind: string; name: string }[];
@@ -127,10 +128,69 @@ test("an import without it stops, leaves no tag on what is not whole, and names 
   expect(undone).toContain(`${target.host}/eks-anywhere/second:v2`);
 });
 
-test("a report that cannot be written is said, and fails the run", async () => {
+test("a report that could not be written is refused before anything is fetched", async () => {
   const report = join(stage.folder, "nowhere", "report.json");
   const result = await stage.exportTo(join(stage.work, "out.tar"), "--report", report);
-  expect(result.status).toBe(1);
-  expect(result.stderr).toContain(`cannot write the report ${report}`);
-  expect(await readdir(stage.work)).toEqual(["out.tar"]);
+  expectFailure(result, 1, `cannot write the report ${report}`, "hint:");
+  await stage.expectNothingLeft();
+});
+
+test("a report never replaces a file of the run", async () => {
+  const output = join(stage.work, "out.tar");
+  const [bundles, archive] = [await Bun.file(stage.bundles).bytes(), await Bun.file(stage.archive).bytes()];
+  expectFailure(await stage.exportTo(output, "--report", output), 2, "it would replace");
+  expectFailure(await stage.exportTo(output, "--report", stage.bundles), 2, "it would replace");
+  const link = join(stage.work, "link.json");
+  await symlink(stage.archive, link);
+  expectFailure(await importTo("127.0.0.1:1", "--report", link), 2, "it would replace");
+  expect(await Bun.file(stage.bundles).bytes()).toEqual(bundles);
+  expect(await Bun.file(stage.archive).bytes()).toEqual(archive);
+});
+
+test("a run that is broken off reports what it had done, and why it ended", async () => {
+  const report = join(stage.folder, "broken-off.json");
+  const reached = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<undefined>();
+  const target = await stage.startTarget({
+    intercept: async ({ method }, url) => {
+      if (method !== "PUT" || !url.pathname.includes("/second/manifests/")) return;
+      reached.resolve();
+      return held.promise;
+    },
+  });
+  const args = [
+    "import",
+    "artifacts",
+    "-i",
+    stage.archive,
+    "-r",
+    target.host,
+    "--jobs",
+    "1",
+    "--report",
+    report,
+  ];
+  const { result, kill } = await startExecutable(args);
+  await Promise.race([reached.promise, result]);
+  kill("SIGINT");
+  expect((await result).status).toBe(130);
+  held.resolve(undefined);
+  const written = await readReport(report);
+  expect(written.reason?.[0]).toContain("interrupted");
+  const states = new Map(written.artifacts.map(({ reference, state }) => [reference, state]));
+  expect(states.get(`${target.host}/eks-anywhere/first:v1`)).toBe("done");
+  expect(states.get(`${target.host}/eks-anywhere/second:v2`)).toBe("notDone");
+});
+
+test("what the preflight finds is in the report of each artifact that it keeps out", async () => {
+  const report = join(stage.folder, "obstacle.json");
+  const target = await stage.startTarget({
+    intercept: ({ method }, url) =>
+      method === "POST" && url.pathname.includes("/uploads/")
+        ? new Response(null, { status: 403 })
+        : undefined,
+  });
+  expect((await importTo(target.host, "--report", report)).status).toBe(1);
+  const { artifacts } = await readReport(report);
+  expect(artifacts.every(({ state, reason }) => state === "failed" && (reason?.length ?? 0) > 0)).toBe(true);
 });
