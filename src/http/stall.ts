@@ -53,8 +53,9 @@ export async function* movingChunks(
   }
 }
 
-function stalled(url: URL, after: number): NetworkError {
-  return new NetworkError(`\`${url.host}\` has sent nothing for ${Math.round(after / 1000)} s`, {
+/** `verb`: what the server has not done for `after` milliseconds. */
+export function stalled(url: URL, after: number, verb: "sent" | "taken" = "sent"): NetworkError {
+  return new NetworkError(`\`${url.host}\` has ${verb} nothing for ${Math.round(after / 1000)} s`, {
     code: "STALLED",
     retryable: true,
     hint: "check the network between here and there; what has arrived is not lost",

@@ -1,7 +1,7 @@
 import { discard } from "./body.ts";
 import { LONGEST_RETRY_AFTER, retryAfter } from "./retry.ts";
 import { sleep } from "./sleep.ts";
-import type { Transport } from "./transport.ts";
+import { NetworkError, type Transport } from "./transport.ts";
 
 /** A host pauses: everything that is meant for it waits. */
 export interface WaitNotice {
@@ -27,11 +27,14 @@ const MOST_REFUSALS = 100;
 const PATIENCE = LONGEST_RETRY_AFTER;
 /** Pauses that differ by less are one to the user: milliseconds. */
 const NOTEWORTHY = 1000;
+/** Successes before the pace is raised; more exchanges at once take their square. */
+const FEWEST_SUCCESSES = 8;
 
 /**
  * Keeps to the pace that each host sets, for all that is asked of it. A 429 is waited out here and costs no
  * try; one that is handed up means that waiting did not help. Of a 503 with `Retry-After` only the pause is
- * noted, as of every refusal of a request whose caller has to start over.
+ * noted, as of every refusal of a request whose caller has to start over. Until a pause that is longer than our
+ * patience is over, whatever else is asked of its host fails for good, unsent.
  *
  * An exchange counts as in flight until its headers are there. Its body does not: hosts limit requests, not
  * the time that bytes take, and who holds an unread body may need a token of the same host to go on. What is
@@ -55,16 +58,24 @@ export function throttling(next: Transport, options: ThrottleOptions): Transport
 
 type Kind = "asking" | "sending";
 
-/** One host: how many exchanges at once, and from when on. */
+/**
+ * One host: how many exchanges at once, how far apart, and from when on. A refusal halves how many, and of one at
+ * a time doubles the interval; successes bring both back in small steps, so that most answers are successes.
+ */
 class Gate {
   readonly #host: string;
   readonly #options: ThrottleOptions;
   readonly #inFlight = { asking: 0, sending: 0 };
-  /** Exchanges of a kind at once. Halved by refusals; each as many successes as it allows raise it by one. */
+  /** Exchanges of a kind at once. */
   #limit = Number.POSITIVE_INFINITY;
-  /** As `performance.now()` counts. */
+  /** Milliseconds between the starts of two exchanges. */
+  #interval = 0;
+  /** As `performance.now()` counts, like the next. */
+  #lastStart = Number.NEGATIVE_INFINITY;
   #closedUntil = 0;
-  /** Cuts so far. Refusals of what set out before the last one tell nothing new. */
+  /** Since the pace last changed. */
+  #successes = 0;
+  /** Cuts so far. What set out before the last one tells nothing new. */
   #cuts = 0;
   /** Cuts without a success after them. */
   #vain = 0;
@@ -82,15 +93,14 @@ class Gate {
     kind: Kind,
     exchange: () => Promise<Response>,
   ): Promise<{ response: Response; mayGoOn: boolean }> {
-    await this.#turn(kind);
+    await this.#enter(kind);
     const cuts = this.#cuts;
-    this.#inFlight[kind]++;
     try {
       const response = await exchange();
       const asked = retryAfter(response.headers.get("retry-after"), Date.now());
       const isRefusal = response.status === 429 || (response.status === 503 && asked !== undefined);
       if (isRefusal) return { response, mayGoOn: this.#refused(response.status, { asked, cuts }) };
-      this.#accepted();
+      this.#accepted(cuts);
       return { response, mayGoOn: true };
     } finally {
       this.#inFlight[kind]--;
@@ -98,45 +108,83 @@ class Gate {
     }
   }
 
-  async #turn(kind: Kind): Promise<void> {
+  /** Counts as in flight before anything else can run: several wake up together. */
+  async #enter(kind: Kind): Promise<void> {
     const { signal } = this.#options;
     for (;;) {
       signal.throwIfAborted();
-      const closed = this.#closedUntil - performance.now();
+      const now = performance.now();
+      if (this.#closedUntil > now && this.#isBeyondPatience()) throw this.#hopeless(now);
+      const closed = Math.max(this.#closedUntil, this.#lastStart + this.#interval) - now;
       if (closed > 0) await sleep(closed, signal);
-      else if (this.#inFlight[kind] < Math.floor(this.#limit)) return;
+      else if (this.#inFlight[kind] < this.#limit) {
+        this.#inFlight[kind]++;
+        this.#lastStart = now;
+        return;
+      }
       // An abort ends what is in flight, and that wakes all who wait.
       else await new Promise<void>((wake) => this.#waiting.push(wake));
     }
   }
 
-  #accepted(): void {
+  #accepted(cuts: number): void {
     this.#refusedSince = undefined;
     this.#vain = 0;
-    this.#limit += 1 / this.#limit;
+    if (cuts !== this.#cuts) return;
+    const isSpaced = this.#interval > 0;
+    if (++this.#successes < (isSpaced ? FEWEST_SUCCESSES : Math.max(FEWEST_SUCCESSES, this.#limit ** 2)))
+      return;
+    this.#successes = 0;
+    if (!isSpaced) this.#limit++;
+    else this.#interval = this.#interval > this.#shortestInterval() ? this.#interval * 0.8 : 0;
   }
 
   #refused(status: number, { asked, cuts }: { asked: number | undefined; cuts: number }): boolean {
     const now = performance.now();
     this.#refusedSince ??= now;
     const isNew = cuts === this.#cuts;
-    if (isNew) {
-      this.#cuts++;
-      this.#vain++;
-      const inFlight = this.#inFlight.asking + this.#inFlight.sending;
-      this.#limit = Math.max(1, Math.floor(Math.min(this.#limit, inFlight) / 2));
-    }
+    if (isNew) this.#cut();
     const delay = asked ?? (isNew ? this.#ownDelay() : 0);
-    const until = now + delay;
+    const later = now + delay - this.#closedUntil;
+    this.#closedUntil = Math.max(this.#closedUntil, now + delay);
     // To wait for a part of what is asked for would be in vain.
-    if (until - this.#refusedSince > PATIENCE) return false;
-    const later = until - this.#closedUntil;
-    this.#closedUntil = Math.max(this.#closedUntil, until);
+    if (this.#isBeyondPatience()) return false;
     if (later > NOTEWORTHY) {
       const why = `\`${this.#host}\` asks for patience (${status})`;
       this.#options.onWait?.({ host: this.#host, delay, why });
     }
     return true;
+  }
+
+  #cut(): void {
+    this.#cuts++;
+    this.#vain++;
+    this.#successes = 0;
+    const atOnce = Math.min(this.#limit, this.#inFlight.asking + this.#inFlight.sending);
+    this.#limit = Math.max(1, Math.floor(atOnce / 2));
+    if (atOnce > 1) return;
+    const longest = this.#options.longestDelay / 4;
+    this.#interval = Math.min(Math.max(2 * this.#interval, this.#shortestInterval()), longest);
+  }
+
+  #shortestInterval(): number {
+    return this.#options.firstDelay / 4;
+  }
+
+  #isBeyondPatience(): boolean {
+    return this.#refusedSince !== undefined && this.#closedUntil - this.#refusedSince > PATIENCE;
+  }
+
+  #hopeless(now: number): NetworkError {
+    const seconds = Math.ceil((this.#closedUntil - now) / 1000);
+    return new NetworkError(
+      `\`${this.#host}\` refuses all requests, and wants none for another ${seconds} s`,
+      {
+        code: "RATE_LIMITED",
+        retryable: false,
+        hint: "run the same command again after that time, or lower `--jobs`",
+      },
+    );
   }
 
   #ownDelay(): number {

@@ -2,6 +2,7 @@ import { assertMayLead, isLoopback } from "./address.ts";
 import { cancelBody } from "./body.ts";
 import { explain, explainThrough, proxyRefusal } from "./explain.ts";
 import { redactUrl } from "./redact.ts";
+import { type Ask, takenWithin } from "./sending.ts";
 import { answeredWithin, STALL_AFTER } from "./stall.ts";
 import { type HttpRequest, NetworkError, type Transport } from "./transport.ts";
 
@@ -23,7 +24,7 @@ export interface WireOptions {
   plainHosts: ReadonlySet<string>;
   /** The proxy for a URL, if it needs one. Default: none. */
   proxyFor?: (url: URL) => URL | undefined;
-  /** Milliseconds without an answer after which all but uploads count as broken. Default: a minute. */
+  /** Milliseconds without an answer, or without a byte taken, that count as broken. Default: a minute. */
   stallAfter?: number;
   userAgent: string;
   signal: AbortSignal;
@@ -37,12 +38,12 @@ export function wire(options: WireOptions): Transport {
     assertMayBePlain(request, options.plainHosts);
     if (request.from !== undefined) await assertMayLead(request.from, url);
     const proxy = options.proxyFor?.(url);
-    const ask = async (signal: AbortSignal) =>
+    const ask: Ask = async (signal, body) =>
       fetch(url, {
         method: request.method,
         // identity: a blob is the bytes as stored, whatever compression a proxy would like to add.
         headers: { "user-agent": options.userAgent, "accept-encoding": "identity", ...request.headers },
-        ...(request.body === undefined ? {} : { body: request.body() }),
+        ...(body === undefined ? {} : { body }),
         redirect: "manual",
         decompress: false,
         timeout: false,
@@ -64,14 +65,17 @@ export function wire(options: WireOptions): Transport {
   };
 }
 
-/** Registries hash for minutes before they answer the last PUT of a large blob: uploads are not hurried. */
+/** Fails where the server neither takes what is sent nor answers. */
 function patiently(
-  { method, url }: HttpRequest,
+  { method, url, body }: HttpRequest,
   { signal, stallAfter = STALL_AFTER }: WireOptions,
-  ask: (signal: AbortSignal) => Promise<Response>,
+  ask: Ask,
 ): Promise<Response> {
-  const isUpload = method === "PUT" || method === "PATCH";
-  return isUpload ? ask(signal) : answeredWithin(stallAfter, { url, signal }, ask);
+  const watched = { url, signal };
+  if (method === "PUT" || method === "PATCH") {
+    return takenWithin(stallAfter, { ...watched, method, body: body?.() }, ask);
+  }
+  return answeredWithin(stallAfter, watched, (ending) => ask(ending, body?.()));
 }
 
 /** What `fetch` has to know about TLS with a host. */

@@ -126,7 +126,7 @@ test("a refusal halves what is asked at once, however many are refused together,
   isRefusing = false;
   most = 0;
   while (open > 0) {
-    if (running.length < 60) running.push(...Array.from({ length: 8 }, ask));
+    if (running.length < 400) running.push(...Array.from({ length: 8 }, ask));
     await answerAll();
   }
   await Promise.all(running);
@@ -174,6 +174,41 @@ test("a host that asks for more patience than there is is taken at its word: the
   expect([response.status, await response.text()]).toEqual([429, "slow down"]);
   expect(server.requests).toHaveLength(1);
 });
+
+test("what is asked of such a host meanwhile fails for good, and is not sent", async () => {
+  const server = started(() => refusal("3600"));
+  const http = createHttp({ ...wireOptions(), retry: { attempts: 5, firstDelay: 1, longestDelay: 1 } });
+  await http.transport(get(server, { method: "POST", retry: "none" }));
+  for (const retry of ["none", "exchange"] as const) {
+    await expect(http.transport(get(server, { retry }))).rejects.toMatchObject({
+      message: expect.stringMatching(/refuses all requests, and wants none for another 3\d{3} s$/),
+      retryable: false,
+    });
+  }
+  expect(server.requests).toHaveLength(1);
+});
+
+test("a run settles at the rate that a host allows: most answers are successes", async () => {
+  let free = 0;
+  let refusals = 0;
+  const transport = throttle({ firstDelay: 20, longestDelay: 400 }, async () => {
+    const now = performance.now();
+    if (now < free) {
+      refusals++;
+      return refusal();
+    }
+    free = now + 25;
+    return new Response("manifest");
+  });
+  const url = new URL("http://127.0.0.1/");
+  let left = 80;
+  const lane = async () => {
+    while (left-- > 0) await transport({ method: "GET", url });
+  };
+  await Promise.all(Array.from({ length: 8 }, lane));
+  expect(refusals).toBeGreaterThan(0);
+  expect(refusals).toBeLessThan(40);
+}, 30_000);
 
 test("a host that answers nothing but 429 ends in its own words, and is not tried again above", async () => {
   const server = started(() => refusal());
