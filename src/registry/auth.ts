@@ -33,8 +33,12 @@ export class Authorizer {
   #challenge: Challenge | undefined;
   #challengedUrl = new URL("https://invalid");
   readonly #tokens = new Map<string, Held>();
-  /** The saved login was refused where nobody in particular may read. */
-  #isAnonymous = false;
+  /** What is read without the login that there is for it, by `keyOf`: one repository's refusal is not another's. */
+  readonly #anonymous = new Set<string>();
+  /** Logins that the token server does not know, though it knows nobody in particular; by `loginOf`. */
+  readonly #unknownLogins = new Set<string>();
+  /** By `loginOf`. */
+  readonly #warnedOf = new Set<string>();
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
@@ -74,27 +78,41 @@ export class Authorizer {
   async anonymousHeader(scopes: readonly Scope[], refused: string | undefined): Promise<string | undefined> {
     const challenge = this.#challenge;
     if (challenge?.scheme !== "bearer" || !onlyPulls(scopes)) return;
+    if ((await this.#savedLogin(scopes)) === undefined) return;
     // Another request may have found out in the meantime.
-    if (this.#isAnonymous) {
+    if ((await this.#credentials(scopes)) === undefined) {
       const known = await this.header(scopes);
       return known === refused ? undefined : known;
     }
-    if ((await this.#credentials(scopes)) === undefined) return;
     const token = await this.#fetch(challenge, scopes, undefined).catch(() => undefined);
     return token && `Bearer ${token.value}`;
   }
 
-  /** From now on what everybody may read is read as nobody in particular. */
-  forgetLogin(why: string): void {
-    if (this.#isAnonymous) return;
+  /** From now on this is read as nobody in particular; with one warning for each login. */
+  async readAnonymously(scopes: readonly Scope[], why: string): Promise<void> {
+    const key = keyOf(merged(scopes));
+    if (this.#anonymous.has(key)) return;
+    this.#anonymous.add(key);
+    this.#tokens.delete(key);
+    const login = await this.#savedLogin(scopes);
+    if (login !== undefined) this.#warnOf(login, why);
+  }
+
+  #warnOf(login: Credentials, why: string): void {
     const { registry, warn } = this.#options;
-    this.#isAnonymous = true;
-    this.#tokens.clear();
+    if (this.#warnedOf.has(loginOf(login))) return;
+    this.#warnedOf.add(loginOf(login));
     warn(`the saved login for ${registry} is refused, reading without it: ${why}`);
   }
 
   async #credentials(scopes: readonly Scope[]): Promise<Credentials | undefined> {
-    if (this.#isAnonymous && onlyPulls(scopes)) return;
+    const login = await this.#savedLogin(scopes);
+    if (login === undefined || !onlyPulls(scopes)) return login;
+    const isUseless = this.#anonymous.has(keyOf(merged(scopes))) || this.#unknownLogins.has(loginOf(login));
+    return isUseless ? undefined : login;
+  }
+
+  async #savedLogin(scopes: readonly Scope[]): Promise<Credentials | undefined> {
     return this.#options.credentials(scopes[0]?.repository);
   }
 
@@ -125,7 +143,7 @@ export class Authorizer {
   /** A token to push is good for a pull as well. */
   async #greaterToken(scopes: readonly Scope[]): Promise<Token | undefined> {
     const [scope, ...others] = scopes;
-    if (scope?.actions !== "pull" || others.length > 0) return;
+    if (scope?.actions !== "pull" || others.length > 0 || this.#anonymous.has(keyOf(scopes))) return;
     const held = this.#tokens.get(keyOf([{ ...scope, actions: "pull,push" }]));
     const token = await held?.coming.catch(() => undefined);
     return token !== undefined && isUsable(token) ? token : undefined;
@@ -139,7 +157,9 @@ export class Authorizer {
       if (credentials !== undefined && onlyPulls(scopes) && isRefusal(cause)) {
         const token = await this.#fetch(challenge, scopes, undefined).catch(() => undefined);
         if (token !== undefined) {
-          this.forgetLogin(cause.message);
+          if (isUnknownLogin(cause)) this.#unknownLogins.add(loginOf(credentials));
+          else this.#anonymous.add(keyOf(scopes));
+          this.#warnOf(credentials, cause.message);
           return token;
         }
       }
@@ -180,6 +200,16 @@ function onlyPulls(scopes: readonly Scope[]): boolean {
 /** The server's word against the login; an identity token that has expired is a 400. Spec: RFC 6749, 5.2. */
 function isRefusal(error: unknown): error is AnswerFault {
   return error instanceof AnswerFault && [400, 401, 403].includes(error.status);
+}
+
+/** As opposed to one that may do much, and not this. */
+function isUnknownLogin({ status, errors }: AnswerFault): boolean {
+  return status === 401 || errors.some(({ code }) => code === "invalid_grant");
+}
+
+/** Tells logins apart. */
+function loginOf(credentials: Credentials): string {
+  return JSON.stringify(credentials);
 }
 
 function isUsable({ usableUntil }: Token): boolean {

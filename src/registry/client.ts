@@ -52,6 +52,8 @@ export class RegistryClient {
   readonly #prefix: string;
   readonly #origins: readonly URL[];
   readonly #auth: Authorizer;
+  readonly #warn: (text: string) => void;
+  readonly #warned = new Set<string>();
   readonly #met: { origin?: Promise<URL> } = {};
 
   constructor(registry: string, options: RegistriesOptions) {
@@ -59,6 +61,7 @@ export class RegistryClient {
     const mirror = mirrorOf(registry, mirrors);
     const host = mirror?.origin.host ?? registry;
     this.http = http;
+    this.#warn = warn;
     this.#registry = registry;
     this.#prefix = mirror?.path ? `${mirror.path}/` : "";
     this.#origins = mirror === undefined ? originsOf(registry, schemes?.get(registry)) : [mirror.origin];
@@ -68,6 +71,13 @@ export class RegistryClient {
       credentials: (repository) => credentials(host, repository),
       warn,
     });
+  }
+
+  /** Tells what goes on all the same but should not, each text once. */
+  warn(text: string): void {
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#warn(text);
   }
 
   /** Fails when the host cannot be reached or is no registry. */
@@ -96,7 +106,9 @@ export class RegistryClient {
     const { response, authorization } = await this.#exchangeAsSomebody(request, prefixed);
     if (response.status !== 401 && response.status !== 403) return response;
     const anonymous = await this.#auth.anonymousHeader(prefixed, authorization);
-    return anonymous === undefined ? response : this.#readAsNobody(request, anonymous, response);
+    return anonymous === undefined
+      ? response
+      : this.#readAsNobody({ request, scopes: prefixed, anonymous }, response);
   }
 
   async #exchangeAsSomebody(
@@ -113,13 +125,16 @@ export class RegistryClient {
   }
 
   /** What a login was refused, if everybody may have it; else the refusal. A 404 may only be hiding it. */
-  async #readAsNobody(request: HttpRequest, anonymous: string, refused: Response): Promise<Response> {
+  async #readAsNobody(
+    { request, scopes, anonymous }: { request: HttpRequest; scopes: readonly Scope[]; anonymous: string },
+    refused: Response,
+  ): Promise<Response> {
     const response = await this.#sendAs(anonymous, request);
     if (response.status >= 400) {
       await cancelBody(response);
       return refused;
     }
-    this.#auth.forgetLogin((await answerFault(refused, request)).message);
+    await this.#auth.readAnonymously(scopes, (await answerFault(refused, request)).message);
     return response;
   }
 
@@ -163,7 +178,8 @@ export class RegistryClient {
     if (response.status === 401) this.#auth.learn(response, request.url, undefined);
     else if (!response.ok) {
       const cause = await answerError(response, request);
-      if (cause instanceof PassingStatus) throw cause;
+      const isBusy = response.status === 429 || response.status === 503;
+      if (isBusy || cause instanceof PassingStatus) throw cause;
       throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
         cause,
         hint: "check the host and the port; a path in the address is a namespace, not part of the API's",

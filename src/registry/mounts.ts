@@ -1,9 +1,10 @@
-import { discard } from "../http/body.ts";
-import { passingStatus } from "../http/retry.ts";
+import { PassingStatus } from "../http/retry.ts";
+import { NetworkError } from "../http/transport.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
+import { AnswerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
-import { locationOf } from "./upload-address.ts";
+import { locationOf, sendUpload, type UploadAnswer } from "./upload-address.ts";
 import type { UploadTarget } from "./upload-target.ts";
 
 /**
@@ -30,39 +31,42 @@ export class Mounts {
     const pair = `${projectOf(from.repository)} ${project}`;
     if (this.#refused.has(pair)) return "no";
     try {
-      const endpoint = {
-        kind: "mountBlob",
-        repository: to.repository,
-        from: from.repository,
-        digest,
-      } as const;
-      const url = await to.client.urlOf(endpoint);
-      const response = await post(to, from, endpoint);
-      await discard(response, url);
-      if (response.status === 201) return "mounted";
-      if (response.status === 202) return locationOf(response, url);
-      if (passingStatus(response) === undefined) this.#refused.add(pair);
-    } catch {
+      const { response, url } = await post(to, from.repository, digest);
+      return response.status === 201 ? "mounted" : locationOf(response, url);
+    } catch (error) {
+      if (to.client.http.policy.signal.aborted || !isTrouble(error)) throw error;
       // The upload that follows meets the same trouble, if it lasts, and names it.
+      if (isRefusal(error)) this.#refused.add(pair);
+      return "no";
     }
-    return "no";
   }
 }
 
-/** A mount reads the source, so it needs a token for both. distribution `registry/handlers/app.go`. */
-async function post(
-  to: UploadTarget,
-  from: UploadTarget,
-  endpoint: { kind: "mountBlob"; repository: string; from: string; digest: Digest },
-): Promise<Response> {
-  const both: Scope[] = [...to.scopes, { repository: from.repository, actions: "pull" }];
+/**
+ * A mount reads the source, so it needs a token for both (distribution `registry/handlers/app.go`). It is not
+ * tried again: a registry that breaks over mounts does so each time, and sending the blob is no loss.
+ */
+async function post(to: UploadTarget, from: string, digest: Digest): Promise<UploadAnswer> {
+  const { client, repository, scopes } = to;
+  const url = await client.urlOf({ kind: "mountBlob", repository, from, digest });
+  const send = (asked: readonly Scope[]) =>
+    sendUpload({ client, scopes: asked }, { method: "POST", url }, [201, 202]);
   try {
-    return await to.client.send(endpoint, both);
+    return await send([...scopes, { repository: from, actions: "pull" }]);
   } catch (error) {
-    if (!(error instanceof Fault)) throw error;
+    if (!(error instanceof Fault) || error instanceof AnswerFault) throw error;
     // Docker Hub's token server gives nothing at all where it does not give everything. ggcr PR 1681.
-    return await to.client.send(endpoint, to.scopes);
+    return send(scopes);
   }
+}
+
+function isTrouble(error: unknown): boolean {
+  return error instanceof Fault || error instanceof NetworkError || error instanceof PassingStatus;
+}
+
+/** The registry's own word on a mount. A host that asks for patience has said nothing of it. */
+function isRefusal(error: unknown): boolean {
+  return (error instanceof AnswerFault || error instanceof PassingStatus) && error.status !== 429;
 }
 
 export function projectOf(repository: string): string {

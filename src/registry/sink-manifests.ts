@@ -4,7 +4,7 @@ import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
-import { AnswerFault, answerFault } from "./answer.ts";
+import { AnswerFault, answerFault, wholeAnswer } from "./answer.ts";
 import type { Place } from "./referrers.ts";
 import { sendUpload, type UploadRequest } from "./upload-address.ts";
 import type { UploadTarget } from "./upload-target.ts";
@@ -35,12 +35,17 @@ export async function storedDigest(
   if (announced !== null) return announced;
   // Not every registry says it to HEAD.
   const get = { kind: "getManifest", repository, reference } as const;
-  const response = await client.send(get, scopes, { headers: ACCEPT });
   const url = await client.urlOf(get);
-  if (response.status === 404) return;
-  if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
-  const bytes = await readBounded(response, url, MAX_MANIFEST_BYTES);
-  return digestOf(bytes, isDigest(reference) ? algorithmOf(reference) : "sha256");
+  return wholeAnswer(
+    client.http.policy,
+    () => client.send(get, scopes, { headers: ACCEPT }),
+    async (response) => {
+      if (response.status === 404) return;
+      if (response.status !== 200) throw await answerFault(response, { method: "GET", url });
+      const bytes = await readBounded(response, url, MAX_MANIFEST_BYTES);
+      return digestOf(bytes, isDigest(reference) ? algorithmOf(reference) : "sha256");
+    },
+  );
 }
 
 /** Returns the registry's answer. Fails when it stores something else, or nothing, whatever it answers. */

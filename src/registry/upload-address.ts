@@ -2,13 +2,13 @@ import { discard } from "../http/body.ts";
 import { passingStatus } from "../http/retry.ts";
 import type { HttpRequest } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerError } from "./answer.ts";
+import { answerError, answerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { RegistryClient } from "./client.ts";
 
 const MOST_REDIRECTS = 5;
 /** Of one request, each waited out in full. */
-const MOST_REFUSALS = 20;
+const MOST_REFUSALS = 100;
 
 export interface UploadRequest {
   method: "POST" | "PUT" | "PATCH" | "GET";
@@ -55,7 +55,10 @@ export async function sendUpload(
       return { response, url: here, asked: url };
     }
     // Nothing of it was taken in, so the session stands where it stood. The host's pause is the transport's.
-    if (response.status === 429 && passingStatus(response) !== undefined && refusals++ < MOST_REFUSALS) {
+    if (response.status === 429) {
+      // Final: to start the upload over would only be one more of what is too many.
+      const isFinal = passingStatus(response) === undefined || ++refusals >= MOST_REFUSALS;
+      if (isFinal) throw await answerFault(response, request);
       await discard(response, here);
       continue;
     }
@@ -84,7 +87,12 @@ export function locationOf(response: Response, asked: URL): URL {
   }
   const url = new URL(location, asked);
   if (asked.protocol === "https:" && url.protocol !== "https:") {
-    throw new Fault(`cannot upload to ${asked.host}: it sends us from https to ${url.protocol.slice(0, -1)}`);
+    throw new Fault(
+      `cannot upload to ${asked.host}: it sends us from https to ${url.protocol.slice(0, -1)}`,
+      {
+        hint: "let the proxy before the registry send `X-Forwarded-Proto: https`, so that it names itself by https",
+      },
+    );
   }
   const namesPort = /^(?:[a-z]+:)?\/\/[^/?#]*:\d+(?:[/?#]|$)/i.test(location);
   if (url.hostname === asked.hostname && url.protocol === asked.protocol && !namesPort) url.port = asked.port;

@@ -1,4 +1,5 @@
-import { createServer, connect as dial, type Server } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, connect as dial, type Server } from "node:net";
 
 interface BreakingProxy {
   url: string;
@@ -37,5 +38,33 @@ export async function breakingProxy(host: string, after: number): Promise<Breaki
     url: `http://127.0.0.1:${address.port}`,
     breaks: () => breaks,
     stop: async () => void proxy.close(),
+  };
+}
+
+/** A way to read from `origin` on which the first answer for a path with `part` in it ends within its body. */
+export async function brokenAnswer(
+  origin: string,
+  part: string,
+): Promise<{ url: string; host: string; stop(): Promise<void> }> {
+  let isBroken = false;
+  const server = createHttpServer(async ({ method = "GET", url = "/", headers }, response) => {
+    const accept = headers.accept === undefined ? {} : { accept: headers.accept };
+    const answer = await fetch(new URL(url, origin), { method, headers: accept });
+    const body = await answer.bytes();
+    answer.headers.set("content-length", String(body.length));
+    response.writeHead(answer.status, Object.fromEntries(answer.headers));
+    if (isBroken || method !== "GET" || !answer.ok || !url.includes(part)) return void response.end(body);
+    isBroken = true;
+    response.write(body.subarray(0, body.length / 2), () => response.socket?.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    host: `127.0.0.1:${port}`,
+    stop: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
   };
 }

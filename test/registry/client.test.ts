@@ -83,6 +83,15 @@ test("a registry that is down is told from a host that is none", async () => {
   expect(textOf(fault)).not.toContain("does not speak the distribution API");
 });
 
+test.each([429, 503])("a registry that answers %i for an hour is not taken for none", async (status) => {
+  const intercept = () => new Response("slow down", { status, headers: { "retry-after": "3600" } });
+  const registry = await start({ intercept });
+  const client = connect({ urls: [registry.url] }).client(registry.host);
+  const fault = await faultOf(() => client.ping());
+  expect(textOf(fault)).toContain(`GET ${registry.url}/v2/ answered ${status} (`);
+  expect(textOf(fault)).not.toContain("does not speak the distribution API");
+});
+
 test("a registry that recovers while it is being met is met", async () => {
   let answers = 0;
   const registry = await start({

@@ -17,6 +17,8 @@ export interface ConnectOptions {
   /** Milliseconds of silence after which a body counts as broken. */
   stallAfter?: number;
   warn?: (text: string) => void;
+  /** Stops all requests. Default: nothing does. */
+  signal?: AbortSignal;
 }
 
 /** The program's own way to registries, only less patient. */
@@ -29,12 +31,13 @@ export function connect({
   firstDelay = 1,
   stallAfter,
   warn = () => {},
+  signal = new AbortController().signal,
 }: ConnectOptions) {
   const http = createHttp({
     authorities,
     plainHosts: new Set(),
     userAgent: "test",
-    signal: new AbortController().signal,
+    signal,
     retry: { attempts, firstDelay, longestDelay: 5 * firstDelay },
     ...(stallAfter === undefined ? {} : { stallAfter }),
   });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CredentialHelpers } from "../../src/registry/credential-helper.ts";
 import { fileCredentials } from "../../src/registry/credentials.ts";
 import { startRegistry } from "../support/registry.ts";
 import { tags } from "./ask-for-tags.ts";
@@ -101,6 +102,27 @@ test.each<[string, string, Record<string, string>, string]>([
   expect(warnings).toHaveLength(1);
   expect(warnings[0]).toContain(words);
   expect(warnings[0]).not.toContain("s3cret");
+});
+
+test("a helper whose own child keeps its stdout open is given up in time, and by name", async () => {
+  const bin = await mkdtemp(join(folder, "slow-"));
+  const path = join(bin, "docker-credential-slow");
+  await Bun.write(path, `#!/bin/sh\nsleep 20 &\necho $! > ${bin}/child\nwait\n`);
+  await chmod(path, 0o755);
+  const warnings: string[] = [];
+  const environment = { PATH: `${bin}:/usr/bin:/bin` };
+  const limit = { longestWait: 500 };
+  const helpers = new CredentialHelpers(environment, (text) => warnings.push(text), limit);
+  try {
+    expect(await helpers.ask("slow", "reg.example")).toBeUndefined();
+    expect(warnings).toEqual([
+      "`docker-credential-slow` gives no login for reg.example: no answer within 0.5 seconds",
+    ]);
+    // What it has started is there still: its end is not what was waited for.
+    expect(process.kill(Number(await Bun.file(join(bin, "child")).text()), 0)).toBe(true);
+  } finally {
+    process.kill(Number(await Bun.file(join(bin, "child")).text()), "SIGKILL");
+  }
 });
 
 test("of podman's entries for a registry the most specific counts", async () => {

@@ -5,6 +5,7 @@ import { seed } from "../support/content.ts";
 import { rawImage } from "../support/memory.ts";
 import type { Quirks } from "../support/quirks.ts";
 import { type QuirkyRegistry, startQuirkyRegistry } from "../support/quirks.ts";
+import { startRegistry } from "../support/registry.ts";
 import { connect } from "./connect.ts";
 import { stoppedAfterEach } from "./started.ts";
 
@@ -43,9 +44,14 @@ function tokens({ registry }: Visit): string[] {
     });
 }
 
-test.each(["token401", "token403", "pull403"] as const)(
-  "a saved login that is refused (%s) costs one warning, and is not shown again to read",
-  async (staleLogin) => {
+test.each([
+  ["token401", ["nobody repository:c:pull"]],
+  // Which may have been for those repositories alone.
+  ["token403", ["robot repository:c:pull", "nobody repository:c:pull"]],
+  ["pull403", ["robot repository:c:pull", "nobody repository:c:pull"]],
+] as const)(
+  "a saved login that is refused (%s) costs one warning, and keeps from nothing that everybody may read",
+  async (staleLogin, next) => {
     const here = await visit({ staleLogin, anonymousPull: true });
     for (const repository of ["a", "b", "c"])
       await seed(here.registry.store, repository, "v1", rawImage(["l"]));
@@ -56,7 +62,81 @@ test.each(["token401", "token403", "pull403"] as const)(
     expect(here.warnings[0]).not.toContain(here.registry.login.password);
     here.registry.ledger.length = 0;
     expect(await tags(here, "c")).toBe(200);
-    expect(tokens(here)).toEqual(["nobody repository:c:pull"]);
+    expect(tokens(here)).toEqual([...next]);
+    here.registry.ledger.length = 0;
+    for (const repository of ["a", "c"]) expect(await tags(here, repository)).toBe(200);
+    expect(tokens(here).filter((line) => line.startsWith("robot"))).toEqual([]);
+    expect(here.warnings).toHaveLength(1);
+  },
+);
+
+/** A token server with a login for each repository, and a registry that lets nobody but these in. */
+async function visitShared(refuse: (repository: string, user: string, at: string) => number | undefined) {
+  const registry = await started(
+    startRegistry({
+      intercept: ({ headers }, url) => {
+        const [kind = "", secret = ""] = (headers.get("authorization") ?? "").split(" ");
+        if (url.pathname === "/token") {
+          const user =
+            kind === "" ? "nobody" : (Buffer.from(secret, "base64").toString().split(":")[0] ?? "");
+          const [, repository = ""] = (url.searchParams.get("scope") ?? "").split(":");
+          const status = refuse(repository, user, "token");
+          return status === undefined ? Response.json({ token: user }) : new Response("no", { status });
+        }
+        if (kind === "") {
+          const challenge = `Bearer realm="${url.origin}/token",service="s"`;
+          return new Response(null, { status: 401, headers: { "www-authenticate": challenge } });
+        }
+        const repository = url.pathname.split("/")[2] ?? "";
+        const status = refuse(repository, secret, "registry");
+        if (url.pathname === "/v2/") return;
+        return status === undefined
+          ? Response.json({ name: repository, tags: [secret] })
+          : new Response("no", { status });
+      },
+    }),
+  );
+  const warnings: string[] = [];
+  const credentials = (_: string, repository = "") =>
+    ({ kind: "password", username: `${repository.split("-")[0]}-user`, password: "word" }) as const;
+  const warn = (text: string) => warnings.push(text);
+  const client = connect({ urls: [registry.url], credentials, warn }).client(registry.host);
+  /** Who it was that read a repository. */
+  const reader = async (repository: string) => {
+    const response = await client.send({ kind: "listTags", repository }, scope(repository));
+    return response.ok ? ((await response.json()) as { tags: string[] }).tags[0] : response.status;
+  };
+  return { reader, warnings };
+}
+
+test("one login that is not known any more leaves those for other repositories in use", async () => {
+  const { reader, warnings } = await visitShared((repository, user, at) => {
+    if (user === "public-user" && at === "token") return 401;
+    return repository.startsWith("private") && user === "nobody" ? 401 : undefined;
+  });
+  expect(await reader("private-a")).toBe("private-user");
+  expect(await reader("public-a")).toBe("nobody");
+  expect(await reader("private-a")).toBe("private-user");
+  expect(await reader("private-b")).toBe("private-user");
+  expect(warnings).toHaveLength(1);
+});
+
+test.each([
+  ["token", 403],
+  ["token", 400],
+  ["registry", 403],
+  ["registry", 401],
+])(
+  "a good login that may not read one public repository (%s, %i) still reads all others",
+  async (where, status) => {
+    const { reader, warnings } = await visitShared((repository, user, at) => {
+      if (repository === "team-public") return user !== "nobody" && at === where ? status : undefined;
+      return user === "nobody" ? 401 : undefined;
+    });
+    expect(await reader("team-public")).toBe("nobody");
+    expect(await reader("team-private")).toBe("team-user");
+    expect(await reader("team-public")).toBe("nobody");
+    expect(warnings).toHaveLength(1);
   },
 );
 

@@ -228,6 +228,30 @@ test("a list that cannot be written fails by name, and does not hold up the next
   expect(await listIn(registry)).toHaveLength(1);
 });
 
+test("where the list may not be asked for it is kept under the tag", async () => {
+  const registry = await start({
+    ...WITHOUT,
+    intercept: (_, url) =>
+      url.pathname.includes("/referrers/") ? new Response("", { status: 403 }) : undefined,
+  });
+  const one = signature("one");
+  await put(registry, one);
+  expect(await listIn(registry)).toEqual([entryOf(one, "one")]);
+});
+
+test("a list that may not be read is not written over", async () => {
+  const registry = await start({
+    ...WITHOUT,
+    intercept: ({ method }, url) =>
+      method === "GET" && /\/manifests\/sha256-/.test(url.pathname)
+        ? new Response("", { status: 403 })
+        : undefined,
+  });
+  const fault = await faultOf(() => put(registry, signature("one")));
+  expect(textOf(fault)).toContain(`manifests/${listTag} answered 403`);
+  expect(puts(registry)).toEqual([`PUT /v2/a/manifests/${signature("one").root.digest}`]);
+});
+
 test("an index as a referrer is listed with its own type", async () => {
   const registry = await start(WITHOUT);
   const bytes = new TextEncoder().encode(

@@ -7,6 +7,7 @@ import { image, referrer, seed, type TestContent } from "../support/content.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { rawIndex } from "../support/memory.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
+import { brokenAnswer } from "./breaking-proxy.ts";
 import { connect } from "./connect.ts";
 import { asked } from "./fill.ts";
 import { stoppedAfterEach } from "./started.ts";
@@ -45,10 +46,11 @@ const hex = ({ root }: TestContent) => root.digest.slice("sha256:".length);
 const digests = () => signatures.map(({ root }) => root.digest).sort();
 
 async function referrersIn(
-  { host, url }: TestRegistry,
+  { host, url }: Pick<TestRegistry, "host" | "url">,
   digest: Digest = subject.root.digest,
+  warnings: string[] = [],
 ): Promise<string[]> {
-  const source = new RegistrySource(connect({ urls: [url] }));
+  const source = new RegistrySource(connect({ urls: [url], warn: (text) => warnings.push(text) }));
   const found = await source.referrers({ registry: host, repository: "a/b", digest });
   return found.map((reference) => formatReference(reference).replace(`${host}/a/b`, "")).sort();
 }
@@ -198,7 +200,57 @@ test("a repository that is not there is a failure, not a registry without the AP
   expect(textOf(fault)).toContain("NAME_UNKNOWN");
 });
 
-test("a right that is missing is a failure", async () => {
-  const registry = await start(listAnswers(() => new Response("", { status: 403 })));
-  expect(textOf(await faultOf(() => referrersIn(registry)))).toContain("answered 403");
+describe("what this account may not read", () => {
+  const denied = (status: number) => new Response("", { status });
+  /** Denies these tags, by the end of their names. */
+  const tagsDenied = (status: number, ...ends: string[]): TestRegistryOptions => ({
+    intercept: (_, url) =>
+      url.pathname.includes("/manifests/") && ends.some((end) => url.pathname.endsWith(end))
+        ? denied(status)
+        : undefined,
+  });
+
+  test.each([401, 403])("the API (%i): the tag has the list, and one warning says so", async (status) => {
+    const registry = await start(listAnswers(() => denied(status)));
+    await fillByTag(registry);
+    await seed(registry.store, "a/b", `sha256-${hex(subject)}.sig`, cosign);
+    const warnings: string[] = [];
+    const source = new RegistrySource(connect({ urls: [registry.url], warn: (text) => warnings.push(text) }));
+    for (const digest of [subject.root.digest, cosign.root.digest]) {
+      const found = await source.referrers({ registry: registry.host, repository: "a/b", digest });
+      expect(found).toHaveLength(digest === subject.root.digest ? 4 : 0);
+    }
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`\`${registry.host}\` does not let this account list`);
+    expect(warnings[0]).toContain("some may be missing");
+  });
+
+  test.each([401, 403])(
+    "where a tag that does not exist is denied (%i), one that is denied counts as absent, with one warning",
+    async (status) => {
+      const registry = await start(tagsDenied(status, ".att", ".sbom", ".sig"));
+      await fill(registry);
+      const warnings: string[] = [];
+      expect(await referrersIn(registry, subject.root.digest, warnings)).toEqual(signed());
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain(`denies tags that do not exist (${status})`);
+    },
+  );
+
+  test("a signature that alone is denied is there: its loss is a failure", async () => {
+    const registry = await start(tagsDenied(403, `${hex(subject)}.sig`));
+    expect(textOf(await faultOf(() => referrersIn(registry)))).toContain(
+      `manifests/sha256-${hex(subject)}.sig answered 403`,
+    );
+  });
 });
+
+test.each(["referrers/", "manifests/"])(
+  "an answer of %s that breaks off is asked for again",
+  async (part) => {
+    const registry = await start(part === "manifests/" ? { withoutReferrers: true } : {});
+    await fillByTag(registry);
+    const proxy = await started(brokenAnswer(registry.url, part));
+    expect(await referrersIn(proxy)).toEqual(signed());
+  },
+);

@@ -5,9 +5,12 @@ import { faultKind } from "../../src/oci/fault.ts";
 import { parseManifest } from "../../src/oci/manifest.ts";
 import type { Node, Outcome, Root } from "../../src/oci/plan.ts";
 import { tagForDigest } from "../../src/oci/reference.ts";
+import { storedDigest } from "../../src/registry/sink-manifests.ts";
 import { image, layer, multiArchImage, seed, type TestContent } from "../support/content.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
+import { brokenAnswer } from "./breaking-proxy.ts";
+import { connect } from "./connect.ts";
 import { asked, contentOf, named, sinkOf } from "./fill.ts";
 import { stoppedAfterEach } from "./started.ts";
 
@@ -125,6 +128,20 @@ test("where HEAD does not say what is there, GET does", async () => {
   }
   await sink.tag(root);
   expect(asked(registry)).toEqual(["HEAD /v2/a/manifests/v1", "GET /v2/a/manifests/v1"]);
+});
+
+test("an answer that breaks off while it says what is there is asked for again", async () => {
+  const registry = await start({ intercept: silentHead });
+  await seed(registry.store, "a", "v1", index);
+  const { url, host } = await started(brokenAnswer(registry.url, "/manifests/v1"));
+  const scopes = [{ repository: "a", actions: "pull" }] as const;
+  const place = { client: connect({ urls: [url] }).client(host), repository: "a", scopes };
+  expect(await storedDigest(place, "v1")).toBe(index.root.digest);
+  expect(asked(registry)).toEqual([
+    "HEAD /v2/a/manifests/v1",
+    "GET /v2/a/manifests/v1",
+    "GET /v2/a/manifests/v1",
+  ]);
 });
 
 test("a host that answers 200 to everything is not believed", async () => {

@@ -134,6 +134,26 @@ test("a refused mount is remembered for the two projects, and for no others", as
   expect(await registry.store.blob("two/a", DIGEST)).toBeDefined();
 });
 
+test("a mount that breaks the registry is asked for once in the two projects, not again and again", async () => {
+  const registry = await start({
+    intercept: (request, url) => (isMount(request, url) ? new Response(null, { status: 500 }) : undefined),
+  });
+  const sink = sinkOf(registry);
+  await putBlob(sink, blobNode(registry, "one/a", "one/b", "one/c"));
+  expect(asked(registry).filter((line) => line.includes("mount="))).toHaveLength(1);
+  expect(await registry.store.blob("one/c", DIGEST)).toBeDefined();
+});
+
+test("a host that asks for patience has refused no mount", async () => {
+  let refusals = 2;
+  const registry = await start({
+    intercept: (request, url) =>
+      isMount(request, url) && refusals-- > 0 ? new Response(null, { status: 429 }) : undefined,
+  });
+  await putBlob(sinkOf(registry), blobNode(registry, "one/a", "one/b", "one/c"));
+  expect(asked(registry).filter((line) => line.startsWith("PATCH"))).toHaveLength(1);
+});
+
 test("where no token is had for both repositories, one for the target alone may do", async () => {
   const registry = await start({
     intercept: (request, url) => {

@@ -6,8 +6,9 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { Fault, faultKind } from "../../src/oci/fault.ts";
 import type { ByteStream, Content } from "../../src/oci/plan.ts";
 import { faultOf, textOf } from "../support/faults.ts";
+import { startRegistry } from "../support/registry.ts";
 import { breakingProxy } from "./breaking-proxy.ts";
-import { BYTES, DIGEST, inArchive, STREAMED, send, steps } from "./send-blob.ts";
+import { BYTES, DIGEST, expectStored, inArchive, STREAMED, send, steps } from "./send-blob.ts";
 import { stoppedAfterEach } from "./started.ts";
 import { startUploadServer, type UploadServerOptions } from "./upload-server.ts";
 
@@ -58,6 +59,32 @@ test.each(["POST", "PATCH", "PUT"])(
     expect(server.blobs.get(DIGEST)).toEqual(BYTES);
   },
 );
+
+test.each<[string, Record<string, string>, number]>([
+  ["for an hour", { "retry-after": "3600" }, 1],
+  ["for good", {}, 100],
+])("a registry that answers a PATCH 429 %s is not asked for another session", async (_, headers, times) => {
+  const server = await start({
+    script: ({ method }) =>
+      method === "PATCH" ? new Response("slow down", { status: 429, headers }) : undefined,
+  });
+  const fault = await faultOf(() => send(server.url));
+  expect(textOf(fault)).toContain("answered 429 (TOOMANYREQUESTS: slow down)");
+  expect(steps(server)).toEqual(["POST", ...Array.from({ length: times }, () => "PATCH")]);
+});
+
+test.each(["PATCH", "PUT"])("a registry that hangs in a %s is asked again", async (method) => {
+  let hung = 0;
+  const registry = await started(
+    startRegistry({
+      intercept: (request) =>
+        request.method === method && hung++ === 0 ? new Promise<never>(() => {}) : undefined,
+    }),
+  );
+  await send(registry.url, { stallAfter: 40 });
+  expect(hung).toBe(2);
+  await expectStored(registry);
+});
 
 test("a session that was open already is not used again once it has failed", async () => {
   let failures = 0;

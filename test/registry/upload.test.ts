@@ -172,5 +172,6 @@ testWith("openssl")("a registry on https does not get to send the bytes into the
   });
   const fault = await faultOf(async () => send(server.url, { authorities: [await Bun.file(ca).text()] }));
   expect(fault.message).toContain("it sends us from https to http");
+  expect(fault.hint).toContain("`X-Forwarded-Proto: https`");
   expect(spy.requests).toEqual([]);
 });
