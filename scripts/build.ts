@@ -12,6 +12,9 @@ const flags = [
   "--compile",
   "--minify",
   "--bytecode",
+  // In chunks: a run loads what it needs, and `--version` starts in the time of an empty program.
+  "--splitting",
+  "--format=esm",
   // What lies in the directory where somebody starts the program is none of its business.
   "--no-compile-autoload-dotenv",
   "--no-compile-autoload-bunfig",

@@ -1,15 +1,14 @@
-import { asksForHelp, commandHelp, rootHelp } from "./commands/arguments.ts";
 import type { Command, Surroundings } from "./commands/command.ts";
-import { exportArtifacts } from "./commands/export.ts";
-import { importArtifacts } from "./commands/import.ts";
 import { BUILD } from "./commands/version.ts";
-import { PROXY_VARIABLES } from "./http/proxy.ts";
+import { PROXY_VARIABLES } from "./http/proxy-variables.ts";
 import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
-import { createLog } from "./terminal/log.ts";
-import { nearest } from "./terminal/nearest.ts";
 import { Screen } from "./terminal/screen.ts";
 
-const COMMANDS: readonly Command[] = [exportArtifacts, importArtifacts];
+/** The commands by name. What a run does not need is not loaded: a start costs what the runtime does. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  "export artifacts": async () => (await import("./commands/export.ts")).exportArtifacts,
+  "import artifacts": async () => (await import("./commands/import.ts")).importArtifacts,
+};
 const ROOT = {
   summary: "Carry everything an EKS Anywhere release needs across an air gap, in one file.",
   example: [
@@ -28,20 +27,19 @@ async function run(argv: readonly string[], surroundings: Surroundings): Promise
   // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
   if (words[0] === "--version") return print(BUILD);
-  const command = COMMANDS.find(({ line }) => startsWith(words, line.name.split(" ")));
+  const { asksForHelp, commandHelp, rootHelp } = await import("./commands/arguments.ts");
+  const name = Object.keys(COMMANDS).find((known) => startsWith(words, known.split(" ")));
+  const command = name === undefined ? undefined : await COMMANDS[name]?.();
   if (command !== undefined) {
     if (asksForHelp(words)) return print(commandHelp(command.line));
     return command.run(words.slice(command.line.name.split(" ").length), surroundings);
   }
   if (words.length === 0 || asksForHelp(words)) {
-    return print(
-      rootHelp(
-        ROOT,
-        COMMANDS.map(({ line }) => line),
-      ),
-    );
+    const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+    const lines = commands.map(({ line }) => line);
+    return print(rootHelp(ROOT, lines));
   }
-  throw unknownCommand(words);
+  throw await unknownCommand(words);
 }
 
 /** A reader that has seen enough, as `head` has, is no failure. */
@@ -58,13 +56,11 @@ function startsWith(words: readonly string[], name: readonly string[]): boolean 
   return name.every((word, index) => words[index] === word);
 }
 
-function unknownCommand(words: readonly string[]): Fault {
+async function unknownCommand(words: readonly string[]): Promise<Fault> {
+  const { nearest } = await import("./terminal/nearest.ts");
   const flag = words.findIndex((word) => word.startsWith("-"));
   const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ") || (words[0] ?? "");
-  const near = nearest(
-    asked,
-    COMMANDS.map(({ line }) => line.name),
-  );
+  const near = nearest(asked, Object.keys(COMMANDS));
   return new Fault(`cannot run \`${asked}\`: there is no such command`, {
     hint: near === undefined ? "see `eksa-airgap --help`" : `did you mean \`eksa-airgap ${near}\`?`,
     kind: "usage",
@@ -74,13 +70,13 @@ function unknownCommand(words: readonly string[]): Fault {
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */
 function takeEnvironment(): NodeJS.ProcessEnv {
   const environment = { ...process.env };
-  for (const name of PROXY_VARIABLES) delete process.env[name];
+  for (const name of Object.values(PROXY_VARIABLES).flat()) delete process.env[name];
   return environment;
 }
 
 async function main(argv: readonly string[]): Promise<void> {
   const environment = takeEnvironment();
-  // The runtime's stderr takes twice as long to set up as all the rest of a start: only who writes pays.
+  // The runtime's stderr takes longer to set up than all the rest of a start: only who writes pays.
   let opened: Screen | undefined;
   const openScreen = () => {
     opened ??= new Screen(process.stderr, environment);
@@ -108,6 +104,7 @@ async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     // Mistakes in the arguments too are told in the form that was asked for.
     const asJson = /(?:^| )--log-format[= ]json(?: |$)/.test(argv.join(" "));
+    const { createLog } = await import("./terminal/log.ts");
     createLog({ screen: openScreen(), format: asJson ? "json" : "text" }).error(
       stoppedBy === undefined ? error : stopping.signal.reason,
     );

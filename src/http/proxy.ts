@@ -1,15 +1,9 @@
 import { isIP } from "node:net";
 import { isInSubnet, isLoopback } from "./address.ts";
+import { PROXY_VARIABLES } from "./proxy-variables.ts";
 import { NetworkError } from "./transport.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** What this module reads, in the order in which it does. */
-const VARIABLES = {
-  "http:": ["HTTP_PROXY", "http_proxy"],
-  "https:": ["HTTPS_PROXY", "https_proxy"],
-  none: ["NO_PROXY", "no_proxy"],
-} as const;
 
 /**
  * The proxy that a request goes through; undefined: none. The rules are those of Go's net/http, which
@@ -19,9 +13,9 @@ const VARIABLES = {
  */
 export function proxyFor(url: URL, environment: Environment): URL | undefined {
   if (url.protocol !== "http:" && url.protocol !== "https:") return;
-  const names = VARIABLES[url.protocol];
+  const names = PROXY_VARIABLES[url.protocol];
   const text = firstOf(environment, names);
-  if (text === undefined || isExempt(url, firstOf(environment, VARIABLES.none) ?? "")) return;
+  if (text === undefined || isExempt(url, firstOf(environment, PROXY_VARIABLES.none) ?? "")) return;
   const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const proxy = URL.canParse(address) ? new URL(address) : undefined;
   if (proxy?.protocol === "http:" || proxy?.protocol === "https:") return proxy;
@@ -32,9 +26,6 @@ export function proxyFor(url: URL, environment: Environment): URL | undefined {
     hint: `write ${names[0]} as \`http://HOST:PORT\``,
   });
 }
-
-/** To be taken out of the process's own environment: the runtime would follow them by rules of its own. */
-export const PROXY_VARIABLES: readonly string[] = Object.values(VARIABLES).flat();
 
 function firstOf(environment: Environment, names: readonly string[]): string | undefined {
   return names.map((name) => environment[name]?.trim()).find(Boolean);
