@@ -1,43 +1,32 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { Fault } from "../oci/fault.ts";
+import { type Extent, FileSet } from "./files.ts";
 import { BLOCK, broken, decodeHeader, decodePax, END_MARKER_BYTES, padded } from "./header.ts";
-
-/** Where one file of a tar lies. */
-export interface Extent {
-  /** Where the content starts, in bytes. */
-  offset: number;
-  /** bytes */
-  size: number;
-}
 
 /** Extended records are names and numbers: a few hundred bytes. */
 const MAX_PAX_BYTES = 64 * 1024;
-const READ_BYTES = 256 * 1024;
-const TURN_BYTES = 16 * READ_BYTES;
-
 /** A tar on disk, read by offset. */
 export class TarFile {
   readonly path: string;
   /** bytes */
   readonly size: number;
-  readonly #file: number;
-  readonly #whole: Blob;
+  readonly #files: FileSet;
 
   constructor(path: string) {
     this.path = path;
     try {
       // Looked at before it is opened: to open a pipe would wait for a writer.
-      if (!statSync(path).isFile()) throw new Fault("it is not a file");
-      this.#file = openSync(path, "r");
+      const found = statSync(path);
+      if (!found.isFile()) throw new Fault("it is not a file");
+      this.#files = new FileSet([{ path, size: found.size }], "r");
     } catch (cause) {
       throw new Fault(`cannot open ${path}`, { cause });
     }
-    this.size = fstatSync(this.#file).size;
-    this.#whole = Bun.file(path);
+    this.size = this.#files.size;
   }
 
   close(): void {
-    closeSync(this.#file);
+    this.#files.close();
   }
 
   /**
@@ -75,25 +64,18 @@ export class TarFile {
   /** Fails when the file ends before `length` bytes are read. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
-      const read = readSync(this.#file, bytes, done, length - done, offset + done);
-      if (read === 0) throw this.#cutShort(`there is nothing at byte ${offset + done}`);
-      done += read;
-    }
+    const got = this.#files.readNow(bytes, offset);
+    if (got < length) throw this.#cutShort(`there is nothing at byte ${offset + got}`);
     return bytes;
   }
 
   /** An extent's bytes, in pieces that fit into memory. */
-  async *chunks({ offset, size }: Extent): AsyncGenerator<Uint8Array> {
-    for (let done = 0; done < size; done += READ_BYTES) {
-      yield this.read(offset + done, Math.min(READ_BYTES, size - done));
-      // Reads do not wait for anything, so nothing else would get a turn, Ctrl-C included.
-      if (done % TURN_BYTES === 0) await new Promise((resolve) => setImmediate(resolve));
-    }
+  chunks(extent: Extent): AsyncGenerator<Uint8Array> {
+    return this.#files.chunks(extent);
   }
 
-  slice({ offset, size }: Extent): Blob {
-    return this.#whole.slice(offset, offset + size);
+  slice(extent: Extent): Blob | undefined {
+    return this.#files.slice(extent);
   }
 
   #enter(found: Map<string, Extent>, name: string, entry: Extent & { type: string; at: number }): void {

@@ -11,9 +11,10 @@ import {
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
+import type { Extent } from "./files.ts";
 import { INDEX_FILE, LAYOUT_FILE, NAME_ANNOTATION, REPOSITORY_ANNOTATION } from "./layout.ts";
 import { pathOf } from "./path.ts";
-import { type Extent, TarFile } from "./reader.ts";
+import { TarFile } from "./reader.ts";
 
 /** An index of a hundred thousand names. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
@@ -66,11 +67,12 @@ export class ArchiveSource implements Source {
     return { descriptor: describe(parseManifest(bytes), digest, bytes.length), bytes };
   }
 
-  async open(node: Node): Promise<ByteStream> {
-    return this.#tar.chunks(this.#extentOf(node));
+  async open(node: Node, from = 0): Promise<ByteStream> {
+    const { offset, size } = this.#extentOf(node);
+    return this.#tar.chunks({ offset: offset + from, size: size - from });
   }
 
-  slice(node: Node): Blob {
+  slice(node: Node): Blob | undefined {
     return this.#tar.slice(this.#extentOf(node));
   }
 

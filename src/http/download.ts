@@ -11,6 +11,8 @@ export interface Download {
   url: URL;
   /** What the resource has, in bytes. */
   size: number;
+  /** The first byte that is wanted; 0 by default. */
+  from?: number;
   openAt: OpenAt;
   policy: RetryPolicy;
 }
@@ -22,8 +24,9 @@ export interface Download {
  * unasked is understood too; ranges would be of the compressed bytes there, so each try takes all of them.
  * Spec: RFC 9110, 8.4 and 14.
  */
-export async function* download({ url, size, openAt, policy }: Download): AsyncGenerator<Uint8Array> {
-  let offset = 0;
+export async function* download(wanted: Download): AsyncGenerator<Uint8Array> {
+  const { url, size, openAt, policy } = wanted;
+  let offset = wanted.from ?? 0;
   let fromStart = false;
   for (let failures = 0; ; ) {
     const before = offset;

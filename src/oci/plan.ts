@@ -40,8 +40,8 @@ export type ByteStream = AsyncIterable<Uint8Array>;
 export interface Source {
   /** The manifest that a reference stands for; its bytes match the reference's digest where it has one. */
   manifest(reference: Reference): Promise<ManifestBytes>;
-  /** The content of a blob, from its first byte; not yet verified. */
-  open(node: Node): Promise<ByteStream>;
+  /** The content of a blob from byte `from` (default: 0) on; not yet verified. */
+  open(node: Node, from?: number): Promise<ByteStream>;
   /**
    * What signs or describes a manifest, in the manifest's repository: by tag where it has a name there,
    * else by digest. Absent where a source cannot tell.
@@ -49,20 +49,30 @@ export interface Source {
   referrers?(subject: Reference & { digest: Digest }): Promise<Reference[]>;
   /** A file's slice that holds exactly the blob, where there is one: the kernel can send it by itself. */
   slice?(node: Node): Blob | undefined;
+  /**
+   * Content comes from a pipe: each blob can be opened once, from its start, in the order of the plan. An
+   * `open` waits until the blobs before it are read or settled. Default: false.
+   */
+  readonly isOnePass?: boolean;
+  /** Nobody will open the node from now on, whether it was opened or not. */
+  settle?(node: Node): void;
 }
 
 /** One node's bytes, on offer to a sink: asked for only when needed, again for each retry. */
 export interface Content {
   /**
    * The bytes from `from` (default: 0) on. Verified while they stream: fails at the end, at the latest, when
-   * the whole is not the node's, for which what lies before `from` is read as well.
+   * the whole is not the node's, for which what lies before `from` is read as well: from `held`, where the
+   * sink has kept these bytes of an earlier try, else from the source.
    */
-  stream(from?: number): ByteStream;
+  stream(from?: number, held?: ByteStream): ByteStream;
   /**
    * The bytes from `from` (default: 0) up to but not including `to` (default: the end). Unverified; only for
    * a sink whose other end checks the digest itself.
    */
   slice(from?: number, to?: number): Blob | undefined;
+  /** The bytes can be streamed once only, from the first on. Default: false. */
+  readonly isOnePass?: boolean;
 }
 
 /** `present`: it was there already. `mounted`: nothing was sent. */

@@ -15,6 +15,8 @@ interface ForeignLayer {
   registry: URL;
   /** What the registry said. */
   refusal: Error;
+  /** The first byte that is wanted. */
+  from: number;
 }
 
 /**
@@ -24,7 +26,7 @@ interface ForeignLayer {
  */
 export async function openForeign(
   { transport, policy }: Http,
-  { descriptor, registry, refusal }: ForeignLayer,
+  { descriptor, registry, refusal, from }: ForeignLayer,
 ): Promise<ByteStream> {
   const { digest, size, urls = [] } = descriptor;
   const failures: unknown[] = [refusal];
@@ -37,13 +39,13 @@ export async function openForeign(
         if (response.status === 200 || response.status === 206) return response;
         throw await answerFault(response, { method: "GET", url });
       };
-      let inHand: Response | undefined = await openAt(0);
+      let inHand: Response | undefined = await openAt(from);
       const next = async (offset: number) => {
         const response = inHand ?? (await openAt(offset));
         inHand = undefined;
         return response;
       };
-      return download({ url, size, openAt: next, policy });
+      return download({ url, size, from, openAt: next, policy });
     } catch (error) {
       failures.push(error);
     }

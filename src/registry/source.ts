@@ -46,37 +46,47 @@ export class RegistrySource implements Source {
   }
 
   /** The first repository that wants the blob and has it. */
-  async open(node: Node): Promise<ByteStream> {
+  async open(node: Node, from = 0): Promise<ByteStream> {
     const [first, ...others] = node.repositories;
     if (first === undefined) throw new Fault(`cannot find ${node.descriptor.digest}: no repository wants it`);
     let repository = first;
-    let response = await this.#openAt(node, repository, 0);
+    let response = await this.#openAt(node, repository, from);
     for (const other of others) {
       if (response.status !== 404) break;
       await response.body?.cancel();
       repository = other;
-      response = await this.#openAt(node, repository, 0);
+      response = await this.#openAt(node, repository, from);
     }
-    const isThere = response.status === 200;
-    if (!isThere && node.descriptor.urls !== undefined) return this.#openForeign(node, repository, response);
-    return this.#stream(node, repository, response);
+    const isThere = response.status === 200 || response.status === 206;
+    if (!isThere && node.descriptor.urls !== undefined) {
+      return this.#openForeign(node, repository, { refused: response, from });
+    }
+    return this.#stream(node, repository, { response, from });
   }
 
-  async #openForeign({ descriptor }: Node, name: RepositoryName, refused: Response): Promise<ByteStream> {
+  async #openForeign(
+    { descriptor }: Node,
+    name: RepositoryName,
+    { refused, from }: { refused: Response; from: number },
+  ): Promise<ByteStream> {
     const { registry, repository } = parseRepositoryName(name);
     const client = this.#registries.client(registry);
     const url = await client.urlOf({ kind: "getBlob", repository, digest: descriptor.digest });
     const refusal = await answerFault(refused, { method: "GET", url });
-    return openForeign(client.http, { descriptor, registry: url, refusal });
+    return openForeign(client.http, { descriptor, registry: url, refusal, from });
   }
 
   /** The answer in hand, then as many more as it takes. */
-  async #stream(node: Node, repository: RepositoryName, first: Response): Promise<ByteStream> {
+  async #stream(
+    node: Node,
+    repository: RepositoryName,
+    first: { response: Response; from: number },
+  ): Promise<ByteStream> {
     const { registry, repository: path } = parseRepositoryName(repository);
     const client = this.#registries.client(registry);
     const { digest } = node.descriptor;
     const url = await client.urlOf({ kind: "getBlob", repository: path, digest });
-    let inHand: Response | undefined = first;
+    let inHand: Response | undefined = first.response;
     const openAt = async (offset: number) => {
       const response = inHand ?? (await this.#openAt(node, repository, offset));
       inHand = undefined;
@@ -84,7 +94,8 @@ export class RegistrySource implements Source {
       // A passing status has been tried again already, below.
       throw await answerFault(response, { method: "GET", url });
     };
-    return download({ url, size: node.descriptor.size, openAt, policy: client.http.policy });
+    const { size } = node.descriptor;
+    return download({ url, size, from: first.from, openAt, policy: client.http.policy });
   }
 
   #openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {

@@ -74,6 +74,9 @@ export class ProgressState {
       case "bytes":
         this.#receive(event.node, event.bytes);
         break;
+      case "held":
+        this.#hold(event.node, event.bytes);
+        break;
       case "end":
         this.#end(event.node, event.outcome);
         break;
@@ -148,6 +151,13 @@ export class ProgressState {
     this.#done += taken;
     this.#totals.moved += taken;
     this.#sample();
+  }
+
+  #hold(node: Node, bytes: number): void {
+    const flight = this.#flights.get(node.descriptor.digest);
+    if (flight === undefined) return;
+    flight.received += bytes;
+    this.#done += bytes;
   }
 
   #end(node: Node, outcome: Outcome): void {

@@ -136,7 +136,7 @@ function jsonDisplay(state: ProgressState, { log, now }: DisplayOptions): Displa
   return {
     interval: LINE_INTERVAL,
     show: (event) => {
-      if (event.type !== "bytes") log.event(event.type, eventFields(event, state));
+      if (event.type !== "bytes" && event.type !== "held") log.event(event.type, eventFields(event, state));
     },
     tick: () => log.event("progress", progressFields(state)),
     note: seldom(now, (message) => log.event("note", { message })),
@@ -144,7 +144,7 @@ function jsonDisplay(state: ProgressState, { log, now }: DisplayOptions): Displa
   };
 }
 
-type ShownEvent = Exclude<TransferEvent, { type: "bytes" }>;
+type ShownEvent = Exclude<TransferEvent, { type: "bytes" | "held" }>;
 
 /** Field names are a contract. */
 function eventFields(event: ShownEvent, state: ProgressState): Fields {

@@ -1,8 +1,8 @@
 import type { Node, Outcome, Root } from "../oci/plan.ts";
 
 /**
- * What a transfer tells of itself, in order: one `start`; for each node `begin`, any number of `bytes`,
- * then `end` or `failed`; for each root `artifact` once it is whole under its name, or `lost`.
+ * What a transfer tells of itself, in order: one `start`; for each node `begin`, any number of `held`
+ * and `bytes`, then `end` or `failed`; for each root `artifact` once it is whole under its name, or `lost`.
  */
 export type TransferEvent =
   /** `bytes`: the sum of all nodes' sizes. */
@@ -10,6 +10,8 @@ export type TransferEvent =
   | { type: "begin"; node: Node }
   /** `bytes` more of the node are verified; never counted twice, however often a piece is fetched again. */
   | { type: "bytes"; node: Node; bytes: number }
+  /** `bytes` of the node were there from an earlier run, and are verified again. */
+  | { type: "held"; node: Node; bytes: number }
   | { type: "end"; node: Node; outcome: Outcome }
   | { type: "failed"; node: Node; error: unknown }
   | { type: "artifact"; root: Root }

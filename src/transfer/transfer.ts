@@ -126,6 +126,8 @@ class Transfer {
       listener({ type: "failed", node, error });
       this.#fail(node.descriptor.digest, error);
       return;
+    } finally {
+      this.#source.settle?.(node);
     }
     for (const root of this.#rootsOf.get(node.descriptor.digest) ?? []) await this.#name(root, node);
     for (const next of this.#waiting.get(node.descriptor.digest) ?? []) {
@@ -199,17 +201,25 @@ class Transfer {
     };
     // Of a piece that is fetched again after a failure only what lies beyond the first try is news.
     let heard = told;
-    async function* stream(from = 0): ByteStream & AsyncGenerator<Uint8Array> {
-      const opened = node.bytes === undefined ? await source.open(node) : oneChunk(node.bytes);
+    const hear = (seen: number, type: "held" | "bytes") => {
+      if (seen <= heard) return;
+      options.listener({ type, node, bytes: seen - heard });
+      heard = seen;
+    };
+    async function* stream(from = 0, held?: ByteStream): ByteStream & AsyncGenerator<Uint8Array> {
+      const known = held === undefined ? 0 : from;
+      const fresh = () => {
+        if (node.bytes !== undefined) return oneChunk(node.bytes, known);
+        return known > 0 && known === node.descriptor.size ? nothing() : source.open(node, known);
+      };
+      const whole = held === undefined ? await fresh() : joined(held, fresh);
       let seen = 0;
-      for await (const chunk of verified(opened, node.descriptor)) {
+      for await (const chunk of verified(whole, node.descriptor)) {
         const start = seen;
         seen += chunk.length;
         moved(chunk.length);
-        if (seen > heard) {
-          options.listener({ type: "bytes", node, bytes: seen - heard });
-          heard = seen;
-        }
+        if (start < known) hear(Math.min(seen, known), "held");
+        hear(seen, "bytes");
         if (seen > from) yield start < from ? chunk.subarray(from - start) : chunk;
       }
     }
@@ -217,10 +227,21 @@ class Transfer {
       const whole = source.slice?.(node);
       return from === undefined ? whole : whole?.slice(from, to);
     };
-    return { stream, slice };
+    return { stream, slice, isOnePass: source.isOnePass === true && node.bytes === undefined };
   }
 }
 
-async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+async function* oneChunk(bytes: Uint8Array, from: number): AsyncGenerator<Uint8Array> {
+  yield bytes.subarray(from);
 }
+
+/** The rest is asked for only once what is held has been read. */
+async function* joined(
+  held: ByteStream,
+  rest: () => ByteStream | Promise<ByteStream>,
+): AsyncGenerator<Uint8Array> {
+  yield* held;
+  yield* await rest();
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

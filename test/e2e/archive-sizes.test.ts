@@ -98,8 +98,8 @@ testWith("tar")("a blob of more than 8 GiB is listed, and what follows it is fou
   expect(await readFromTar(archive, names[1] ?? "")).toBe("what follows\n");
   expect((await stat(archive)).size).toBe(layout.size);
   const source = new ArchiveSource(archive);
-  expect(source.slice(huge).size).toBe(HUGE);
-  expect(await source.slice(next).text()).toBe("what follows\n");
+  expect(source.slice(huge)?.size).toBe(HUGE);
+  expect(await source.slice(next)?.text()).toBe("what follows\n");
   source.close();
 });
 

@@ -37,10 +37,10 @@ export class MemorySource implements Source {
     return { descriptor: describe(parseManifest(bytes), digestOf(bytes), bytes.length), bytes };
   }
 
-  async open(node: Node): Promise<ByteStream> {
+  async open(node: Node, from = 0): Promise<ByteStream> {
     const bytes = this.blobs.get(node.descriptor.digest);
     if (bytes === undefined) throw new Fault(`cannot find ${node.descriptor.digest}`);
-    return inPieces(bytes, 7);
+    return inPieces(bytes.subarray(from), 7);
   }
 }
 
