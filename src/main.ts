@@ -87,7 +87,11 @@ async function main(argv: readonly string[]): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
       stoppedBy ??= signal;
-      stopping.abort(new Fault("cannot go on: the run was interrupted"));
+      stopping.abort(
+        new Fault("cannot go on: the run was interrupted", {
+          hint: "run the same command again: it goes on where it was",
+        }),
+      );
       setTimeout(() => process.exit(SIGNAL_CODES[signal]), GRACE);
     });
   }

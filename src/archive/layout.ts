@@ -72,6 +72,12 @@ export function headerOf({ name, size }: Entry): Uint8Array {
   return encodeHeader(name, size);
 }
 
+/** Whether two layouts place the same content at the same bytes. */
+export function sameLayout(one: Layout, other: Layout): boolean {
+  if (one.size !== other.size || one.entries.length !== other.entries.length) return false;
+  return one.entries.every((entry, index) => Bun.deepEquals(entry, other.entries[index]));
+}
+
 class Builder {
   readonly #entries: Entry[] = [];
   readonly #byDigest = new Map<Digest, Entry>();

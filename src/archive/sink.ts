@@ -1,166 +1,197 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
-import { Fault } from "../oci/fault.ts";
+import type { Digest } from "../oci/digest.ts";
+import { Fault, faultKind } from "../oci/fault.ts";
 import type { Content, Node, Outcome, Sink } from "../oci/plan.ts";
-import { END_MARKER_BYTES } from "./header.ts";
+import type { FileSet } from "./files.ts";
+import { END_MARKER_BYTES, padded } from "./header.ts";
+import type { Journal, Kept } from "./journal.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
-import { type Lock, lockOutput } from "./lock.ts";
+import type { Work } from "./workplace.ts";
+
+/** Written bytes are synced in groups of so many, */
+const SYNC_BYTES = 256 * 1024 * 1024;
+/** or after so many milliseconds. */
+const SYNC_AFTER = 5000;
+
+export interface ArchiveSinkOptions {
+  /** The name that errors speak of. */
+  output: string;
+  layout: Layout;
+  work: Work;
+  /** What an earlier run has left in the files. Default: nothing. */
+  kept?: Kept;
+}
 
 /**
  * Writes an archive in place: each entry at the offset that the layout gave it, in whatever order content
- * arrives. Until `commit` everything is in `OUTPUT.partial`; the final name always means a whole archive.
+ * arrives. What is on the disk for certain is put on record from time to time; what the record of an earlier
+ * run speaks of is hashed again and kept, and a blob goes on from its last recorded byte.
  */
 export class ArchiveSink implements Sink {
   readonly #output: string;
-  readonly #partial: string;
   readonly #layout: Layout;
-  readonly #lock: Lock | undefined;
-  readonly #file: number;
-  /** The first thing that went wrong with the file. */
+  readonly #files: FileSet;
+  readonly #journal: Journal;
+  readonly #kept: Kept;
+  /** How far each blob is written, of those that the record does not speak of to that point. */
+  readonly #written = new Map<Digest, number>();
+  /** The first thing that went wrong with the files. */
   #failure: Fault | undefined;
+  #unsynced = 0;
+  #syncedAt = performance.now();
+  #syncing: Promise<void> | undefined;
 
-  /** Fails when the file cannot be made or cannot become as large as the layout. */
-  constructor(output: string, layout: Layout) {
-    // A link to another disk is followed once, now, and stays one.
-    this.#output = existsSync(output) ? realpathSync(output) : output;
-    this.#partial = `${this.#output}.partial`;
+  constructor({ output, layout, work, kept = new Map() }: ArchiveSinkOptions) {
+    this.#output = output;
     this.#layout = layout;
-    try {
-      this.#lock = lockOutput(this.#output);
-      // A new file, never what a link planted under this name points to.
-      rmSync(this.#partial, { force: true });
-      this.#file = openSync(this.#partial, "wx");
-    } catch (cause) {
-      this.#lock?.release();
-      if (cause instanceof Fault) throw cause;
-      throw new Fault(`cannot write ${this.#partial}`, { cause, hint: hintFor(cause, output) });
+    this.#files = work.files;
+    this.#journal = work.journal;
+    this.#kept = kept;
+  }
+
+  /** What is wrong with the files, after which nothing more can be written. */
+  get failure(): Fault | undefined {
+    return this.#failure;
+  }
+
+  /** Writes what is known beforehand: everything but the blobs. */
+  async begin(): Promise<void> {
+    for (const entry of this.#layout.entries) {
+      if (entry.bytes === undefined) continue;
+      await this.#writeFrame(entry);
+      await this.#write(entry.bytes, entry.offset);
     }
-    try {
-      this.#begin();
-    } catch (error) {
-      this.abort();
-      throw error;
-    }
+    await this.#write(new Uint8Array(END_MARKER_BYTES), this.#layout.size - END_MARKER_BYTES);
   }
 
   async put(node: Node, content: Content): Promise<Outcome> {
     if (node.bytes !== undefined) return "copied";
     // A disk that is full for one blob is full for all: nothing more is fetched in vain.
     if (this.#failure !== undefined) throw this.#failure;
-    const entry = this.#layout.byDigest.get(node.descriptor.digest);
-    if (entry === undefined)
-      throw new Fault(`cannot place ${node.descriptor.digest}: it is not in the layout`);
-    this.#write(headerOf(entry), entry.headerOffset);
-    let position = entry.offset;
-    for await (const chunk of content.stream()) {
-      this.#write(chunk, position);
-      position += chunk.length;
+    const { digest, size } = node.descriptor;
+    const entry = this.#layout.byDigest.get(digest);
+    if (entry === undefined) throw new Fault(`cannot place ${digest}: it is not in the layout`);
+    await this.#writeFrame(entry);
+    const kept = Math.min(this.#kept.get(digest) ?? 0, size);
+    if (kept > 0) {
+      try {
+        await this.#fill(entry, { digest, content, kept });
+        return kept === size ? "present" : "copied";
+      } catch (error) {
+        if (faultKind(error) !== "mismatch") throw error;
+        // What was kept may be what is wrong.
+      }
     }
+    await this.#fill(entry, { digest, content, kept: 0 });
     return "copied";
   }
 
   /** The index names the roots; it is in place from the start. */
   async tag(): Promise<void> {}
 
-  /** Every byte is there: makes it last, then gives it its name. */
-  commit(): void {
-    this.#write(new Uint8Array(END_MARKER_BYTES), this.#layout.size - END_MARKER_BYTES);
-    this.#attempt(() => {
-      fsyncSync(this.#file);
-      closeSync(this.#file);
-      renameSync(this.#partial, this.#output);
-      syncDirectory(dirname(this.#output));
-    });
-    this.#lock?.release();
+  /** Puts everything that is written on record. Fails when the disk does not keep it. */
+  async flush(): Promise<void> {
+    await this.#syncing;
+    await this.#sync();
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Ends the work and keeps what there is, under the partial's name, which is returned. */
-  keep(): string {
-    this.#attempt(() => closeSync(this.#file));
-    this.#lock?.release();
-    return this.#partial;
-  }
-
-  /** Leaves nothing behind. */
-  abort(): void {
-    try {
-      closeSync(this.#file);
-    } catch {}
-    rmSync(this.#partial, { force: true });
-    this.#lock?.release();
-  }
-
-  #begin(): void {
-    const { size, entries } = this.#layout;
-    this.#attempt(() => {
-      // A file system that cannot hold so large a file says so now and not after the first 4 GiB.
-      ftruncateSync(this.#file, size);
-      ftruncateSync(this.#file, 0);
-    });
-    for (const entry of entries) if (entry.bytes !== undefined) this.#writeEntry(entry, entry.bytes);
-  }
-
-  #writeEntry(entry: Entry, bytes: Uint8Array): void {
-    this.#write(headerOf(entry), entry.headerOffset);
-    this.#write(bytes, entry.offset);
-  }
-
-  #write(bytes: Uint8Array, position: number): void {
-    this.#attempt(() => {
-      for (let done = 0; done < bytes.length; ) {
-        done += writeSync(this.#file, bytes, done, bytes.length - done, position + done);
-      }
-    });
-  }
-
-  #attempt(work: () => void): void {
-    try {
-      work();
-    } catch (cause) {
-      this.#failure = new Fault(`cannot write ${this.#partial}`, {
-        cause,
-        hint: hintFor(cause, this.#output),
-      });
-      throw this.#failure;
+  async #fill(
+    entry: Entry,
+    { digest, content, kept }: { digest: Digest; content: Content; kept: number },
+  ): Promise<void> {
+    let position = kept;
+    const held = kept === 0 ? undefined : this.#readBack({ offset: entry.offset, size: kept });
+    for await (const chunk of content.stream(position, held)) {
+      await this.#write(chunk, entry.offset + position);
+      position += chunk.length;
+      this.#written.set(digest, position);
+      await this.#account(chunk.length);
     }
   }
-}
 
-/** Windows cannot sync a directory, and does not need to. */
-function syncDirectory(path: string): void {
-  if (process.platform === "win32") return;
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
+  /** What cannot be read is as good as wrong. */
+  async *#readBack(extent: { offset: number; size: number }): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#files.chunks(extent);
+    } catch (cause) {
+      throw new Fault(`cannot read back what is in ${this.#output}.partial`, { cause, kind: "mismatch" });
+    }
+  }
+
+  /** An entry's header, and the zeros behind its content. */
+  async #writeFrame(entry: Entry): Promise<void> {
+    await this.#write(headerOf(entry), entry.headerOffset);
+    const padding = padded(entry.size) - entry.size;
+    if (padding > 0) await this.#write(new Uint8Array(padding), entry.offset + entry.size);
+  }
+
+  async #write(bytes: Uint8Array, position: number): Promise<void> {
+    try {
+      await this.#files.write(bytes, position);
+    } catch (cause) {
+      throw this.#fail(cause);
+    }
+  }
+
+  /** Syncs while others write; who would get too far ahead of the disk waits. */
+  async #account(bytes: number): Promise<void> {
+    this.#unsynced += bytes;
+    const isDue = this.#unsynced >= SYNC_BYTES || performance.now() - this.#syncedAt >= SYNC_AFTER;
+    if (isDue && this.#syncing === undefined) {
+      this.#syncing = this.#sync().finally(() => {
+        this.#syncing = undefined;
+      });
+    }
+    if (this.#unsynced >= SYNC_BYTES) await this.#syncing;
+  }
+
+  /** Never rejects: a failure is kept, and stops what is written next. */
+  async #sync(): Promise<void> {
+    const written = new Map(this.#written);
+    this.#unsynced = 0;
+    try {
+      await this.#files.sync();
+      await this.#journal.append(written);
+      for (const [digest, bytes] of written) {
+        if (this.#written.get(digest) === bytes) this.#written.delete(digest);
+      }
+    } catch (cause) {
+      this.#fail(cause);
+    }
+    this.#syncedAt = performance.now();
+  }
+
+  #fail(cause: unknown): Fault {
+    this.#failure ??= new Fault(`cannot write ${this.#output}.partial`, {
+      cause,
+      hint: hintFor(cause, this.#output),
+    });
+    return this.#failure;
   }
 }
 
-function hintFor(cause: unknown, output: string): string | undefined {
+/** What helps when a file cannot be made or written. */
+export function hintFor(cause: unknown, output: string): string | undefined {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const again = "then run the same command again: it goes on where it was";
   switch (code) {
     case "ENOSPC":
     case "EDQUOT":
-      return `free some space in ${dirname(output)}, or name another disk with \`--output\`; then run the same command again`;
+      return `free some space in ${dirname(output)}, ${again}; or name another disk with \`--output\``;
     case "EFBIG":
-      return `the file system of ${dirname(output)} cannot hold so large a file: name another disk with \`--output\``;
+      return `the file system of ${dirname(output)} cannot hold so large a file: cut it with \`--split-size 4000MiB\`, or name another disk with \`--output\``;
     case "ENOENT":
       return existsSync(dirname(output)) ? undefined : `create the folder ${dirname(output)} first`;
     case "EACCES":
     case "EPERM":
     case "EROFS":
       return "name a place that may be written to with `--output`";
+    case "EIO":
+    case "ENODEV":
+    case "ENXIO":
+      return `look after the disk of ${dirname(output)}, ${again}`;
     default:
       return;
   }

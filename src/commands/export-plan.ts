@@ -6,7 +6,7 @@ import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
 import { wrapBundles } from "../eksa/wrap.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
-import { compareBytewise, formatReference } from "../oci/reference.ts";
+import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
 import type { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
 import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
@@ -61,12 +61,13 @@ async function readBundles(path: string): Promise<Uint8Array> {
 export async function makePlan(
   { values, log, signal }: ExportRun,
   { collection, source, report }: { collection: Collection; source: RegistrySource; report: RunReport },
-): Promise<Plan> {
+): Promise<{ plan: Plan; excluded: Reference[] }> {
   const { number, files, images } = collection;
   const version = values.eksaVersion;
   const wrapped = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
   const { kept, left } = exclude(images, values.exclude);
-  report.excluded(left.map(({ reference }) => reference));
+  const excluded = left.map(({ reference }) => reference);
+  report.excluded(excluded);
   for (const { reference } of left) log.info(`left out as asked: ${formatReference(reference)}`);
   const references = kept
     .map(({ reference }) => reference)
@@ -96,7 +97,7 @@ export async function makePlan(
           hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
         },
   );
-  return whole;
+  return { plan: whole, excluded };
 }
 
 function reportSkipped(log: Log, skipped: readonly Skipped[]): void {

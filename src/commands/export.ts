@@ -2,19 +2,21 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Layout, layOut } from "../archive/layout.ts";
-import { ArchiveSink } from "../archive/sink.ts";
+import { volumePath } from "../archive/volumes.ts";
+import type { Skipped } from "../eksa/artifacts.ts";
+import type { UnpinnedInput } from "../eksa/collect.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
+import type { Reference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import type { Listener } from "../transfer/events.ts";
-import { type TransferResult, transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
+import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
 import { collect, makePlan } from "./export-plan.ts";
-import { failWith, lostArtifacts } from "./failures.ts";
 import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
@@ -55,6 +57,14 @@ const LINE = defineCommandLine({
       description: "take the signatures and other referrers of every manifest along",
     },
     dryRun: { type: "boolean", description: "print the plan and download nothing but manifests" },
+    splitSize: {
+      type: "size",
+      description: "write volumes FILE.000, FILE.001, … of this size (4000MiB for FAT32)",
+    },
+    refresh: {
+      type: "boolean",
+      description: "resolve again instead of going on with an interrupted plan; what it fetched is used",
+    },
     ...NETWORK_FLAGS,
     ...OUTPUT_FLAGS,
   },
@@ -68,7 +78,12 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
     command: LINE.name,
     path: values.report,
     directory,
-    others: [output, `${output}.partial`, `${output}.lock`, bundlesOverride, caFile],
+    others: [
+      output,
+      ...[".partial", ".lock", ".journal"].map((end) => output + end),
+      bundlesOverride,
+      caFile,
+    ],
     log,
   });
   const progress = run.progress("exporting");
@@ -80,26 +95,43 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
 });
 
 async function exportTo(run: ExportRun, progress: Progress, report: RunReport): Promise<void> {
-  const { values, log, environment, signal } = run;
+  const { values, log, environment, signal, directory } = run;
   const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
-  const collection = await collect(run, network);
-  report.inputs(collection);
   const source = new RegistrySource(network.registries);
-  const plan = await makePlan(run, { collection, source, report });
-  const layout = layOut(plan);
+  const resolved = async (): Promise<Planned> => {
+    const collection = await collect(run, network);
+    report.inputs(collection);
+    const { plan, excluded } = await makePlan(run, { collection, source, report });
+    const { skipped, unpinned } = collection;
+    return { plan, notes: { skipped, unpinned, excluded } };
+  };
   if (values.dryRun) {
-    await run.print(formatPlan(plan, { ...collection, output: values.output, layout }));
+    const { plan, notes } = await resolved();
+    await run.print(formatPlan(plan, { ...notes, output: values.output, layout: layOut(plan) }));
     return;
   }
-  if (await isThereAlready(run, layout)) return report.complete(plan);
-  const listener: Listener = (event) => {
-    report.listener(event);
-    progress.listener(event);
-  };
-  await write(run, { plan, layout, source, listener });
-  progress.stop();
-  log.info(formatSummary("exported", progress.totals()));
-  log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
+  const workplace = openWorkplace(resolvePath(directory, values.output));
+  try {
+    const { plan, notes, begun } = await plannedIn(workplace, run, { resolved, report });
+    const layout = layOut(plan);
+    if (await isThereAlready(run, layout)) return report.complete(plan);
+    const listener: Listener = (event) => {
+      report.listener(event);
+      progress.listener(event);
+    };
+    await writeArchive(run, { workplace, begun, plan, notes, layout, source, listener });
+    progress.stop();
+    log.info(formatSummary("exported", progress.totals()));
+    log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
+  } finally {
+    workplace.release();
+  }
+}
+
+/** A plan, and what a report says of how it came about. */
+export interface Planned {
+  plan: Plan;
+  notes: { skipped: readonly Skipped[]; unpinned: readonly UnpinnedInput[]; excluded: readonly Reference[] };
 }
 
 export type ExportRun = Run<typeof LINE.flags>;
@@ -132,42 +164,15 @@ function usage(message: string, hint: string): Fault {
 
 /** A finished output is kept when it is already right; another is never written over unasked. */
 async function isThereAlready({ values, log, signal }: ExportRun, layout: Layout): Promise<boolean> {
-  const { output, force } = values;
-  if (force || !existsSync(output)) return false;
-  log.info(`checking the existing ${output}`);
-  if (await matchesLayout(output, layout, signal)) {
-    log.info(`${output} is already what this export would write`);
+  const { output, force, splitSize } = values;
+  const first = splitSize === undefined ? output : volumePath(output, 0);
+  if (force || !existsSync(first)) return false;
+  log.info(`checking the existing ${first}`);
+  if (await matchesLayout(first, layout, signal)) {
+    log.info(`${first} is already what this export would write`);
     return true;
   }
-  throw new Fault(`cannot write ${output}: there is another file of that name`, {
+  throw new Fault(`cannot write ${first}: there is another file of that name`, {
     hint: "choose another name, or replace it with `--force`",
-  });
-}
-
-interface Job {
-  plan: Plan;
-  layout: Layout;
-  source: RegistrySource;
-  listener: Listener;
-}
-
-/** Fetches everything that can be had; the output appears only if that is all. */
-async function write({ values, signal, log }: ExportRun, job: Job): Promise<void> {
-  const { plan, layout, source, listener } = job;
-  const sink = new ArchiveSink(values.output, layout);
-  let lost: TransferResult["lost"];
-  try {
-    const options = { jobs: values.jobs, onFailure: "continue", listener, signal } as const;
-    lost = (await transfer(plan, source, sink, options)).lost;
-    if (lost.length === 0) sink.commit();
-  } catch (error) {
-    sink.abort();
-    throw error;
-  }
-  if (lost.length === 0) return;
-  const partial = sink.keep();
-  failWith(log, lostArtifacts("export", lost), {
-    message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`,
-    hint: `what could be fetched is in ${partial}; to go without an artifact, leave it out with \`--exclude REFERENCE\``,
   });
 }

@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Layout, layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
+import type { Layout } from "../../src/archive/layout.ts";
 import type { Plan, Source } from "../../src/oci/plan.ts";
 import { transfer } from "../../src/transfer/transfer.ts";
 import type { TestContent } from "../support/content.ts";
 import { MemorySource, planOf, rawImage, rawIndex } from "../support/memory.ts";
+import { Writing } from "../support/writing.ts";
 
 export type Contents = Readonly<Record<string, TestContent>>;
 
@@ -36,17 +36,16 @@ export async function writeArchive(
   source: Source = new MemorySource(contents),
 ): Promise<Written> {
   const plan = await planOf(contents);
-  const layout = layOut(plan);
-  const sink = new ArchiveSink(path, layout);
-  const { lost } = await transfer(plan, source, sink, {
+  const writing = await Writing.begin(path, plan);
+  const { lost } = await transfer(plan, source, writing.sink, {
     jobs: 3,
     onFailure: "stop",
     listener: () => {},
     signal: new AbortController().signal,
   });
   if (lost.length > 0) throw lost[0]?.error;
-  sink.commit();
-  return { plan, layout };
+  await writing.commit();
+  return { plan, layout: writing.layout };
 }
 
 /** Runs `work` in a folder that is gone afterwards. */

@@ -3,7 +3,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { END_MARKER_BYTES, encodeHeader, padded } from "../../src/archive/header.ts";
 import { layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Plan } from "../../src/oci/plan.ts";
@@ -13,6 +12,7 @@ import { transfer } from "../../src/transfer/transfer.ts";
 import { referrer } from "../support/content.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { MemorySource, rawImage, rawIndex } from "../support/memory.ts";
+import { Writing } from "../support/writing.ts";
 import { inFolder } from "./archives.ts";
 
 const image = rawIndex([rawImage(["base", "app"])]);
@@ -46,11 +46,11 @@ async function signedPlan(): Promise<{ plan: Plan; source: MemorySource }> {
 
 async function write(path: string): Promise<Plan> {
   const { plan, source } = await signedPlan();
-  const sink = new ArchiveSink(path, layOut(plan));
+  const writing = await Writing.begin(path, plan);
   const signal = new AbortController().signal;
   const options = { jobs: 3, onFailure: "stop", listener: () => {}, signal } as const;
-  expect(await transfer(plan, source, sink, options)).toEqual({ lost: [] });
-  sink.commit();
+  expect(await transfer(plan, source, writing.sink, options)).toEqual({ lost: [] });
+  await writing.commit();
   return plan;
 }
 

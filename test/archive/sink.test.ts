@@ -1,16 +1,14 @@
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { unpackTar } from "modern-tar";
-import { layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Content, Node } from "../../src/oci/plan.ts";
 import { verified } from "../../src/oci/verified.ts";
-import { faultOf, textOf } from "../support/faults.ts";
+import { faultOf } from "../support/faults.ts";
 import { inPieces, MemorySource, planOf } from "../support/memory.ts";
+import { Writing } from "../support/writing.ts";
 import { inFolder, someContents, writeArchive } from "./archives.ts";
 
 function contentOf(bytes: Uint8Array): Content {
@@ -38,7 +36,7 @@ test("the tar is byte-identical whatever the order in which blobs arrive", async
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), arrival, async (turns, nodes) => {
         const path = join(folder, "a.tar");
-        const sink = new ArchiveSink(path, layOut(plan));
+        const writing = await Writing.begin(path, plan);
         const put = async (node: Node) => {
           const bytes = blobs.get(node.descriptor.digest) ?? new Uint8Array();
           async function* stream() {
@@ -47,10 +45,10 @@ test("the tar is byte-identical whatever the order in which blobs arrive", async
               yield chunk;
             }
           }
-          return sink.put(node, { stream, slice: () => undefined });
+          return writing.sink.put(node, { stream, slice: () => undefined });
         };
         await turns.waitFor(Promise.all(nodes.map(put)));
-        sink.commit();
+        await writing.commit();
         expect(Buffer.compare(await readFile(path), expected)).toBe(0);
       }),
       { numRuns: 25 },
@@ -76,26 +74,13 @@ test("nothing has the final name before the commit, and nothing has another afte
     const contents = someContents();
     const plan = await planOf(contents);
     const { blobs } = new MemorySource(contents);
-    const sink = new ArchiveSink(join(folder, "a.tar"), layOut(plan));
+    const writing = await Writing.begin(join(folder, "a.tar"), plan);
     for (const node of plan.nodes.values()) {
-      await sink.put(node, contentOf(blobs.get(node.descriptor.digest) ?? new Uint8Array()));
-      expect((await readdir(folder)).sort()).toEqual(["a.tar.lock", "a.tar.partial"]);
+      await writing.sink.put(node, contentOf(blobs.get(node.descriptor.digest) ?? new Uint8Array()));
+      expect((await readdir(folder)).sort()).toEqual(["a.tar.journal", "a.tar.lock", "a.tar.partial"]);
     }
-    sink.commit();
+    await writing.commit();
     expect(await readdir(folder)).toEqual(["a.tar"]);
-  });
-});
-
-test("an abort leaves nothing, and an older archive as it was", async () => {
-  await inFolder(async (folder) => {
-    const path = join(folder, "a.tar");
-    await Bun.write(path, "older");
-    const plan = await planOf(someContents());
-    const sink = new ArchiveSink(path, layOut(plan));
-    sink.abort();
-    expect(await readdir(folder)).toEqual(["a.tar"]);
-    expect(await Bun.file(path).text()).toBe("older");
-    sink.abort();
   });
 });
 
@@ -105,7 +90,8 @@ test("content that fails while it streams is the put's failure; the next try wri
     const plan = await planOf(contents);
     const { blobs } = new MemorySource(contents);
     const path = join(folder, "a.tar");
-    const sink = new ArchiveSink(path, layOut(plan));
+    const writing = await Writing.begin(path, plan);
+    const { sink } = writing;
     for (const node of plan.nodes.values()) {
       const bytes = blobs.get(node.descriptor.digest) ?? new Uint8Array();
       if (node.bytes === undefined && bytes.length > 0) {
@@ -117,7 +103,7 @@ test("content that fails while it streams is the put's failure; the next try wri
       }
       await sink.put(node, contentOf(bytes));
     }
-    sink.commit();
+    await writing.commit();
     await writeArchive(join(folder, "b.tar"), contents);
     expect(Buffer.compare(await readFile(path), await readFile(join(folder, "b.tar")))).toBe(0);
   });
@@ -126,39 +112,11 @@ test("content that fails while it streams is the put's failure; the next try wri
 test("content that has no place in the layout is refused", async () => {
   await inFolder(async (folder) => {
     const plan = await planOf(someContents());
-    const sink = new ArchiveSink(join(folder, "a.tar"), layOut({ roots: [], nodes: new Map() }));
+    const writing = await Writing.begin(join(folder, "a.tar"), { roots: [], nodes: new Map() });
     const [blob] = [...plan.nodes.values()].filter(({ bytes }) => bytes === undefined);
     if (blob === undefined) throw new Error("no blob");
-    const fault = await faultOf(() => sink.put(blob, contentOf(new Uint8Array())));
+    const fault = await faultOf(() => writing.sink.put(blob, contentOf(new Uint8Array())));
     expect(fault.message).toContain(blob.descriptor.digest);
-    sink.abort();
-  });
-});
-
-test("a folder that is missing is named, with what to do", async () => {
-  await inFolder(async (folder) => {
-    const layout = layOut({ roots: [], nodes: new Map() });
-    const fault = await faultOf(() => new ArchiveSink(join(folder, "no", "a.tar"), layout));
-    expect(textOf(fault)).toContain(`create the folder ${join(folder, "no")} first`);
-  });
-});
-
-test("an output that cannot be replaced fails at the commit, and the abort leaves nothing of ours", async () => {
-  await inFolder(async (folder) => {
-    const path = join(folder, "a.tar");
-    await mkdir(join(path, "occupied"), { recursive: true });
-    const sink = new ArchiveSink(path, layOut({ roots: [], nodes: new Map() }));
-    expect((await faultOf(() => sink.commit())).message).toContain("cannot write");
-    sink.abort();
-    expect(await readdir(folder)).toEqual(["a.tar"]);
-  });
-});
-
-test("an archive too large for the file system is refused at once and leaves nothing", async () => {
-  await inFolder(async (folder) => {
-    const path = join(folder, "a.tar");
-    const layout = { ...layOut({ roots: [], nodes: new Map() }), size: Number.MAX_SAFE_INTEGER };
-    expect((await faultOf(() => new ArchiveSink(path, layout))).message).toContain("cannot write");
-    expect(existsSync(`${path}.partial`)).toBe(false);
+    await writing.leave();
   });
 });

@@ -3,8 +3,6 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import type { ByteStream, Node } from "../../src/oci/plan.ts";
@@ -14,6 +12,7 @@ import { testWith } from "../support/needs.ts";
 import { startRegistry } from "../support/registry.ts";
 import { putOnline, releaseOf } from "../support/release.ts";
 import { checksum, listTar, readFromTar, unpackTar } from "../support/tar.ts";
+import { Writing } from "../support/writing.ts";
 
 const HUGE = 9 * 1024 ** 3;
 
@@ -86,12 +85,12 @@ testWith("tar")("a blob of more than 8 GiB is listed, and what follows it is fou
   const next = blobNode(digestOf(text), text.length);
   const nodes = new Map([huge, next].map((node) => [node.descriptor.digest, node]));
   const archive = join(folder, "huge.tar");
-  const layout = layOut({ roots: [], nodes });
-  const sink = new ArchiveSink(archive, layout);
+  const writing = await Writing.begin(archive, { roots: [], nodes });
+  const { sink, layout } = writing;
   // Its zeros are left to the file system, which keeps them as a hole.
   await sink.put(huge, contentOf());
   await sink.put(next, contentOf(text));
-  sink.commit();
+  await writing.commit();
 
   const names = [huge, next].map(({ descriptor: { digest } }) => `blobs/${digest.replace(":", "/")}`);
   expect((await listTar(archive)).slice(-2)).toEqual(names);

@@ -74,7 +74,7 @@ describe("the same Bundles gives the same bytes", () => {
   });
 });
 
-test("until the last byte is there the only files are a partial one and its lock", async () => {
+test("until the last byte is there the only files are a partial one, its journal and its lock", async () => {
   const place = join(folder, "place");
   await mkdir(place);
   const held = Promise.withResolvers<undefined>();
@@ -89,7 +89,9 @@ test("until the last byte is there the only files are a partial one and its lock
   try {
     const { result } = await startExecutable(exportArgs(join(place, "artifacts.tar")));
     await Promise.race([asked.promise, result]);
-    expect((await readdir(place)).sort()).toEqual(["artifacts.tar.lock", "artifacts.tar.partial"]);
+    expect((await readdir(place)).sort()).toEqual(
+      ["journal", "lock", "partial"].map((end) => `artifacts.tar.${end}`),
+    );
     held.resolve(undefined);
     expect(await result).toMatchObject({ status: 0 });
   } finally {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runExecutable } from "../support/executable.ts";
 import { expectFailure, FIRST, flipped, SECOND, Stage } from "./stage.ts";
@@ -133,7 +133,7 @@ describe("an export that cannot succeed", () => {
     stage.intercept = stage.largeBlobs((bytes) => flipped(bytes, 0));
     expectFailure(await stage.exportTo(output, "--force"), 4);
     expect(await Bun.file(output).text()).toBe("somebody's work");
-    expect(await readdir(stage.work)).toEqual(["out.tar", "out.tar.partial"]);
+    expect((await readdir(stage.work)).sort()).toEqual(["out.tar", "out.tar.journal", "out.tar.partial"]);
   });
 
   test("refuses to be redirected to plain HTTP off this machine", async () => {
@@ -192,16 +192,50 @@ const mayMount =
   Bun.which("unshare") !== null &&
   Bun.spawnSync(["unshare", "--mount", "true"]).exitCode === 0;
 
+/** Runs `work` with a disk of this size in place of the working folder. */
+async function onDiskOf(size: string, work: () => Promise<void>): Promise<void> {
+  await Bun.$`mount -t tmpfs -o size=${size} tmpfs ${stage.work}`.quiet();
+  try {
+    await work();
+  } finally {
+    await Bun.$`umount ${stage.work}`.quiet();
+  }
+}
+
+test.skipIf(!mayMount)("a disk with too little room is refused before the first blob", async () => {
+  await onDiskOf("1m", async () => {
+    let asked = 0;
+    stage.intercept = stage.largeBlobs((bytes) => {
+      asked++;
+      return bytes;
+    });
+    const result = await stage.exportTo(join(stage.work, "out.tar"));
+    expectFailure(result, 1, /are needed in .*, and .* are free/, "hint: free");
+    expect(asked).toBe(0);
+    await stage.expectNothingLeft();
+  });
+});
+
 test.skipIf(!mayMount)(
-  "a disk that gets full on the way is told with a way out, and nothing goes by the final name",
+  "a disk that gets full on the way ends in a state that can be gone on with",
   async () => {
-    await Bun.$`mount -t tmpfs -o size=128k tmpfs ${stage.work}`.quiet();
-    try {
-      const result = await stage.exportTo(join(stage.work, "out.tar"));
-      expectFailure(result, 1, "cannot write", "ENOSPC", "hint: free some space");
-      await stage.expectOnlyPartial();
-    } finally {
-      await Bun.$`umount ${stage.work}`.quiet();
-    }
+    await onDiskOf("40m", async () => {
+      const filler = join(stage.work, "filler");
+      const fill = stage.largeBlobs((bytes) => {
+        Bun.spawnSync(["dd", "if=/dev/zero", `of=${filler}`, "bs=4k"], { stderr: "ignore" });
+        return bytes;
+      });
+      stage.intercept = fill;
+      const output = join(stage.work, "out.tar");
+      expectFailure(await stage.exportTo(output), 1, "cannot write", "ENOSPC", "hint: free some space");
+      expect((await readdir(stage.work)).sort()).toEqual(["filler", "out.tar.journal", "out.tar.partial"]);
+      stage.intercept = undefined;
+      await rm(filler);
+      const again = await stage.exportTo(output);
+      expect(again).toMatchObject({ status: 0 });
+      expect(again.stderr).toContain("going on with");
+      expect(await Bun.file(output).bytes()).toEqual(await Bun.file(stage.archive).bytes());
+      expect(await readdir(stage.work)).toEqual(["out.tar"]);
+    });
   },
 );

@@ -2,8 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
 import { MEDIA_TYPE } from "../../src/oci/descriptor.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { faultKind } from "../../src/oci/fault.ts";
@@ -12,6 +10,7 @@ import { describeFault } from "../../src/terminal/fault.ts";
 import { resolve } from "../../src/transfer/resolve.ts";
 import { transfer } from "../../src/transfer/transfer.ts";
 import { startRegistry } from "../support/registry.ts";
+import { Writing } from "../support/writing.ts";
 import { connect } from "./connect.ts";
 import { stoppedAfterEach } from "./started.ts";
 
@@ -79,9 +78,10 @@ async function exportAll(url: string, host: string): Promise<void> {
   const references = [{ registry: host, repository: "a/b", tag: "v1" }];
   const { plan, failures } = await resolve(source, references, { jobs: 4 });
   for (const { error } of failures) throw error;
-  const sink = new ArchiveSink(join(folder, "out.tar"), layOut(plan));
+  const path = join(folder, "out.tar");
+  const writing = await Writing.begin(path, plan);
   try {
-    const { lost } = await transfer(plan, source, sink, {
+    const { lost } = await transfer(plan, source, writing.sink, {
       jobs: 4,
       onFailure: "stop",
       listener: () => {},
@@ -89,7 +89,8 @@ async function exportAll(url: string, host: string): Promise<void> {
     });
     for (const { error } of lost) throw error;
   } finally {
-    sink.abort();
+    await writing.leave();
+    for (const end of ["partial", "journal"]) await rm(`${path}.${end}`);
   }
 }
 

@@ -1,8 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { layOut } from "../../src/archive/layout.ts";
-import { ArchiveSink } from "../../src/archive/sink.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Plan, Sink, Source } from "../../src/oci/plan.ts";
@@ -16,6 +14,7 @@ import { transfer } from "../../src/transfer/transfer.ts";
 import { chart, image, layer, multiArchImage, seed, type TestContent } from "../support/content.ts";
 import { rawImage } from "../support/memory.ts";
 import { type Quirks, type QuirkyRegistry, startQuirkyRegistry } from "../support/quirks.ts";
+import { Writing } from "../support/writing.ts";
 import { type ConnectOptions, connect } from "./connect.ts";
 
 /** What the archive's names say; where it is read from is another matter. */
@@ -90,14 +89,14 @@ export async function exportFrom(
   const source = new RegistrySource(connect({ mirrors, credentials, attempts: 8, ...options }));
   const references = Object.keys(contents).map((name) => parseReference(`${NAMED_HOST}/${name}`));
   const plan = await planOf(source, references);
-  const sink = new ArchiveSink(archive, layOut(plan));
+  const writing = await Writing.begin(archive, plan);
   try {
-    await moved(plan, source, sink);
-    sink.commit();
+    await moved(plan, source, writing.sink);
   } catch (error) {
-    sink.abort();
+    await writing.leave();
     throw error;
   }
+  await writing.commit();
 }
 
 /** Imports the archive into the registry, below `MIRROR`; fails with the first thing that did not get there. */

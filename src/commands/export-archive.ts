@@ -1,0 +1,165 @@
+import { reusing } from "../archive/earlier.ts";
+import type { Cut, Kept, Unfinished } from "../archive/journal.ts";
+import { type Layout, layOut, sameLayout } from "../archive/layout.ts";
+import { assertSizes, hasRoom, roomFor } from "../archive/room.ts";
+import { ArchiveSink, hintFor } from "../archive/sink.ts";
+import { partials, type Work, Workplace } from "../archive/workplace.ts";
+import { Fault } from "../oci/fault.ts";
+import type { Source } from "../oci/plan.ts";
+import { formatBytes } from "../terminal/units.ts";
+import type { Listener } from "../transfer/events.ts";
+import { planBytes } from "../transfer/plan.ts";
+import { type TransferResult, transfer } from "../transfer/transfer.ts";
+import { flagName } from "./arguments.ts";
+import type { ExportRun, Planned } from "./export.ts";
+import { failWith, lostArtifacts } from "./failures.ts";
+import type { RunReport } from "./report.ts";
+
+/** The flags that decide what is written. Where it comes from, how fast and how loudly may change in between. */
+const DECISIVE = ["bundlesOverride", "eksaVersion", "exclude", "includeSignatures", "splitSize"] as const;
+
+interface Planning {
+  resolved: () => Promise<Planned>;
+  report: RunReport;
+}
+
+/** Takes the place beside an output. */
+export function openWorkplace(output: string): Workplace {
+  try {
+    return new Workplace(output);
+  } catch (cause) {
+    if (cause instanceof Fault) throw cause;
+    throw new Fault(`cannot write ${output}`, { cause, hint: hintFor(cause, output) });
+  }
+}
+
+/** The plan that an interrupted run of the same command left; else a new one. */
+export async function plannedIn(
+  workplace: Workplace,
+  { values, log }: ExportRun,
+  { resolved, report }: Planning,
+): Promise<Planned & { begun?: Unfinished }> {
+  const { unfinished } = workplace;
+  if (unfinished === undefined || values.refresh) return resolved();
+  const { command, plan, notes } = unfinished.beginning;
+  if (!Bun.deepEquals(command, decisiveOf(values))) throw ofAnother(workplace.output, command);
+  // Written by this very function's other half, and checked by its digest.
+  const kept = notes as Planned["notes"];
+  report.inputs(kept);
+  report.excluded(kept.excluded);
+  report.planned(plan);
+  const bytes = [...unfinished.kept.values()].reduce((sum, each) => sum + each, 0);
+  log.info(
+    `going on with ${workplace.output}.partial: ${formatBytes(bytes)} of ${formatBytes(planBytes(plan))} are there (its plan stays as it was; \`--refresh\` resolves it again)`,
+  );
+  return { plan, notes: kept, begun: unfinished };
+}
+
+interface Job extends Planned {
+  workplace: Workplace;
+  /** What is gone on with. */
+  begun?: Unfinished | undefined;
+  layout: Layout;
+  source: Source;
+  listener: Listener;
+}
+
+/** Fetches everything that can be had; the output appears only if that is all. Else it can be gone on with. */
+export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
+  const { values, log } = run;
+  const { plan, layout, workplace } = job;
+  const cut: Cut = { splitSize: values.splitSize };
+  const { work, kept } = openWork(run, cut, job);
+  let lost: TransferResult["lost"];
+  try {
+    lost = await fill(run, job, new ArchiveSink({ output: workplace.output, layout, work, kept }));
+    if (lost.length === 0) await workplace.commit(work, layout, cut);
+  } catch (cause) {
+    if (cause instanceof Fault || run.signal.aborted) throw cause;
+    throw cannotWrite(workplace, cause);
+  } finally {
+    work.close();
+  }
+  failWith(log, lostArtifacts("export", lost), {
+    message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`,
+    hint: `what could be fetched is in ${workplace.output}.partial: run the same command again for the rest; to go without an artifact, add \`--exclude REFERENCE --refresh\``,
+  });
+}
+
+async function fill(
+  { values, signal }: ExportRun,
+  { plan, listener, workplace, ...job }: Job,
+  sink: ArchiveSink,
+): Promise<TransferResult["lost"]> {
+  const earlier = workplace.previous();
+  try {
+    await sink.begin();
+    const source = reusing(job.source, earlier);
+    const options = { jobs: values.jobs, onFailure: "continue", listener, signal } as const;
+    return (await transfer(plan, source, sink, options)).lost;
+  } finally {
+    // Also what a stopped run has fetched is put on record. A disk that failed is the reason for all the rest.
+    await sink.flush();
+    for (const { files } of earlier) files.close();
+  }
+}
+
+function openWork(run: ExportRun, cut: Cut, { workplace, layout, plan, notes, begun }: Job): Opened {
+  const { unfinished } = workplace;
+  try {
+    // The same plan once more, though it was resolved again.
+    if (unfinished !== undefined && (begun !== undefined || isSame(unfinished, run, layout))) {
+      assertRoom(workplace, layout, cut);
+      return { work: workplace.resume(unfinished, layout), kept: unfinished.kept };
+    }
+    if (unfinished !== undefined) workplace.setAside(unfinished);
+    assertSizes(partials(workplace.output, layout, cut));
+    assertRoom(workplace, layout, cut);
+    const command = decisiveOf(run.values);
+    return { work: workplace.begin({ command, notes, plan, cut }, layout), kept: new Map() };
+  } catch (cause) {
+    if (cause instanceof Fault) throw cause;
+    throw cannotWrite(workplace, cause);
+  }
+}
+
+interface Opened {
+  work: Work;
+  kept: Kept;
+}
+
+function isSame({ beginning }: Unfinished, { values }: ExportRun, layout: Layout): boolean {
+  return beginning.cut.splitSize === values.splitSize && sameLayout(layOut(beginning.plan), layout);
+}
+
+function assertRoom({ output }: Workplace, layout: Layout, cut: Cut): void {
+  const room = roomFor(partials(output, layout, cut));
+  if (room === undefined || hasRoom(room)) return;
+  const { needed, free, folder } = room;
+  throw new Fault(
+    `cannot write ${output}: ${formatBytes(needed)} are needed in ${folder}, and ${formatBytes(free)} are free`,
+    {
+      hint: `free ${formatBytes(needed - free)} there, or name another disk with \`--output\`; an export that was begun goes on where it was`,
+    },
+  );
+}
+
+function cannotWrite({ output }: Workplace, cause: unknown): Fault {
+  return new Fault(`cannot write ${output}.partial`, { cause, hint: hintFor(cause, output) });
+}
+
+function decisiveOf(values: ExportRun["values"]): Record<string, unknown> {
+  const given = DECISIVE.map((key) => [key, values[key]] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+function ofAnother(output: string, command: Readonly<Record<string, unknown>>): Fault {
+  const flags = Object.entries(command).flatMap(([key, value]) => {
+    if (value === false || (Array.isArray(value) && value.length === 0)) return [];
+    return value === true ? [`--${flagName(key)}`] : [`--${flagName(key)} ${String(value)}`];
+  });
+  return new Fault(`cannot write ${output}: another export to it was interrupted, and is not finished`, {
+    cause: new Fault(`that was \`export artifacts --output ${output} ${flags.join(" ")}\``),
+    hint: `run that again to finish it; or use what it has fetched for this one with \`--refresh\`; or remove ${output}.partial and ${output}.journal`,
+  });
+}
