@@ -28,7 +28,7 @@ export function roomFor(members: readonly Member[]): Room | undefined {
 }
 
 /** Bytes that may be written below a folder; undefined where the file system does not say. */
-export function freeIn(folder: string): number | undefined {
+function freeIn(folder: string): number | undefined {
   try {
     const { bavail, bsize, blocks } = statfsSync(folder);
     return blocks > 0 ? bavail * bsize : undefined;

@@ -195,7 +195,7 @@ function nobodys(partial: string, journal: string): Fault {
 }
 
 /** Windows cannot sync a directory, and does not need to. */
-export function syncFolderOf(path: string): void {
+function syncFolderOf(path: string): void {
   if (process.platform === "win32") return;
   const directory = openSync(dirname(path), "r");
   try {

@@ -83,6 +83,7 @@ export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
   failWith(log, lostArtifacts("export", lost), {
     message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`,
     hint: `what could be fetched is in ${workplace.output}.partial: run the same command again for the rest; to go without an artifact, add \`--exclude REFERENCE --refresh\``,
+    report: values.report,
   });
 }
 

@@ -87,15 +87,18 @@ export async function makePlan(
   failWith(
     log,
     failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
-    signed
-      ? {
-          message: `cannot export: ${failures.length} images, charts and signatures cannot be found`,
-          hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
-        }
-      : {
-          message: `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,
-          hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
-        },
+    {
+      ...(signed
+        ? {
+            message: `cannot export: ${failures.length} images, charts and signatures cannot be found`,
+            hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
+          }
+        : {
+            message: `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,
+            hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
+          }),
+      report: values.report,
+    },
   );
   return { plan: whole, excluded };
 }

@@ -9,12 +9,21 @@ export interface Ending {
   hint?: string;
   /** What the failures come to when none of them is a mismatch. Default: `failed`. */
   kind?: FaultKind;
+  /** The file that names every failure, where one was asked for. */
+  report: string | undefined;
 }
 
-/** Names every failure, then ends the run; does nothing when there is none. */
-export function failWith(log: Log, failures: readonly Failure[], { message, hint, kind }: Ending): void {
+/** Names the failures, then ends the run; does nothing when there is none. */
+export function failWith(
+  log: Log,
+  failures: readonly Failure[],
+  { message, hint, kind, report }: Ending,
+): void {
   if (failures.length === 0) return;
-  log.failures(failures);
+  log.failures(
+    failures,
+    report === undefined ? "to have them all, name a file with `--report FILE`" : `see the report ${report}`,
+  );
   const isMismatch = failures.some(({ error }) => faultKind(error) === "mismatch");
   throw new Fault(message, { kind: isMismatch ? "mismatch" : (kind ?? "failed"), hint });
 }

@@ -6,7 +6,6 @@ import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
 import { RegistrySink } from "../registry/sink.ts";
-import type { Log } from "../terminal/log.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { renamePlan } from "../transfer/plan.ts";
@@ -83,7 +82,7 @@ interface Job {
 
 async function importFrom(run: ImportRun, { source, target, progress, report }: Job): Promise<void> {
   const { values, log, environment, signal } = run;
-  const held = await readPlan(source, values.jobs, log);
+  const held = await readPlan(run, source, report);
   const plan = placed(held, target);
   report.planned(plan);
   const options = { environment, signal, log, onWait: progress.note, target };
@@ -91,7 +90,10 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
   await registries.client(target.registry).ping();
   const obstacles = await preflight(registries, plan.roots);
   report.obstacles(obstacles);
-  failWith(log, obstacles, { message: `cannot import into ${values.registry}: nothing has been sent` });
+  failWith(log, obstacles, {
+    message: `cannot import into ${values.registry}: nothing has been sent`,
+    report: values.report,
+  });
   const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text) });
   const { lost } = await transfer(plan, source, sink, {
     jobs: values.jobs,
@@ -107,6 +109,7 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
     message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
     hint: "what arrived stays; run the same command again to send the rest",
     kind: values.keepGoing ? "partial" : "failed",
+    report: values.report,
   });
   log.info(formatSummary("imported", progress.totals()));
   log.info("for the cluster's spec:");
@@ -115,15 +118,17 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
 }
 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
-async function readPlan(source: ArchiveSource, jobs: number, log: Log): Promise<Plan> {
+async function readPlan({ values, log }: ImportRun, source: ArchiveSource, report: RunReport): Promise<Plan> {
   const { references, nameless } = source;
-  const { plan, failures } = await resolve(source, references, { jobs, nameless });
+  const { plan, failures } = await resolve(source, references, { jobs: values.jobs, nameless });
+  report.unresolved(failures);
   failWith(
     log,
     failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
     {
       message: `cannot import: ${failures.length} of ${references.length + nameless.length} artifacts in the archive are damaged`,
       hint: "copy the archive again, or export it anew",
+      report: values.report,
     },
   );
   source.assertHolds(plan);

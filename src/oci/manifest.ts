@@ -49,6 +49,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     });
   }
   const mediaType = mediaTypeOf(document);
+  assertUnambiguous(document, mediaType);
   const manifest: Manifest = { mediaType, manifests: [], layers: [] };
   if (typeof document.artifactType === "string") manifest.artifactType = document.artifactType;
   if (isIndexType(mediaType)) {
@@ -98,6 +99,25 @@ function mediaTypeOf(document: Record<string, unknown>): string {
   if (Array.isArray(document.manifests)) return MEDIA_TYPE.ociIndex;
   if (isRecord(document.config) && Array.isArray(document.layers)) return MEDIA_TYPE.ociManifest;
   throw new Fault("cannot read a manifest: it is neither an image manifest nor an index");
+}
+
+/**
+ * What one client reads as an image and another as an index hides content from whoever checks it
+ * (CVE-2021-41190). Refused as skopeo and distribution do; containerd lets an empty list pass.
+ * Spec: image-spec manifest.md, `mediaType`.
+ */
+function assertUnambiguous(document: Record<string, unknown>, mediaType: string): void {
+  const isIndex = isIndexType(mediaType);
+  const foreign = isIndex ? ["config", "layers", "fsLayers"] : ["manifests", "fsLayers"];
+  const found = foreign.find((field) => document[field] !== undefined && document[field] !== null);
+  if (found === undefined) return;
+  const what = isIndex ? "an index" : "an image manifest";
+  throw new Fault(
+    `cannot read a manifest: it is ${what}, and has \`${found}\` as if it were something else`,
+    {
+      hint: "build and push it again: such a manifest means different things to different clients",
+    },
+  );
 }
 
 function descriptors(value: unknown, field: string): Descriptor[] {

@@ -2,6 +2,7 @@ import { readBounded } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
 import { isRetryable, type PassingStatus, passingStatus, pause, type RetryPolicy } from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
+import { isEcr } from "./ecr.ts";
 import { parseErrors, type ReportedError } from "./errors.ts";
 
 /** Error bodies are read this far: some proxies send a whole page. */
@@ -35,7 +36,7 @@ export async function answerFault(
   return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
     status,
     errors,
-    hint: hintFor(method, status, errors),
+    hint: hintFor({ method, url }, status, errors),
   });
 }
 
@@ -69,10 +70,16 @@ export async function wholeAnswer<T>(
   }
 }
 
-function hintFor(method: string, status: number, errors: readonly ReportedError[]): string | undefined {
+function hintFor(
+  { method, url }: { method: string; url: URL },
+  status: number,
+  errors: readonly ReportedError[],
+): string | undefined {
   const isWrite = method !== "GET" && method !== "HEAD";
   if (isWrite && errors.some(({ code }) => code === "NAME_UNKNOWN")) {
-    return "create the repository in the registry first, if it does not do so by itself (ECR does not)";
+    return isEcr(url.host)
+      ? "create the repository first: Amazon ECR does not do so by itself"
+      : `create the repository, or its project, in \`${url.host}\`, or give the account the right to create it`;
   }
   switch (status) {
     case 401:

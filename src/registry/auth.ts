@@ -1,5 +1,4 @@
 import type { Http } from "../http/client.ts";
-import { NetworkError } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
 import { AnswerFault } from "./answer.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
@@ -178,8 +177,8 @@ export class Authorizer {
       credentials === undefined
         ? `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`
         : `check the user name and the password for ${registry}`;
-    // A server that was not reached has refused nobody; what it takes is said below.
-    const hint = cause instanceof NetworkError ? undefined : login;
+    // A server that was not reached, or is out of order, has refused nobody; what it takes is said below.
+    const hint = isRefusal(cause) ? login : undefined;
     return new Fault(`cannot get a token for ${registry}`, { cause, hint });
   }
 }

@@ -1,9 +1,10 @@
 import { PassingStatus } from "../http/retry.ts";
 import { NetworkError } from "../http/transport.ts";
 import type { Digest } from "../oci/digest.ts";
-import { Fault } from "../oci/fault.ts";
+import { causes, Fault } from "../oci/fault.ts";
 import { AnswerFault } from "./answer.ts";
 import type { Scope } from "./auth.ts";
+import type { RegistryClient } from "./client.ts";
 import { locationOf, sendUpload, type UploadAnswer } from "./upload-address.ts";
 import type { UploadTarget } from "./upload-target.ts";
 
@@ -13,7 +14,7 @@ import type { UploadTarget } from "./upload-target.ts";
  * GitLab, Quay) draw the line between what one account may read and what not.
  */
 export class Mounts {
-  readonly #refused = new Set<string>();
+  readonly #refused = new WeakMap<RegistryClient, Set<string>>();
 
   /**
    * Mounts a blob from one of those that hold it, of the same project if possible. `no`, or the upload
@@ -29,14 +30,16 @@ export class Mounts {
     const from = near.find(({ repository }) => projectOf(repository) === project) ?? near[0];
     if (from === undefined) return "no";
     const pair = `${projectOf(from.repository)} ${project}`;
-    if (this.#refused.has(pair)) return "no";
+    const refused = this.#refused.get(to.client) ?? new Set();
+    this.#refused.set(to.client, refused);
+    if (refused.has(pair)) return "no";
     try {
       const { response, url } = await post(to, from.repository, digest);
       return response.status === 201 ? "mounted" : locationOf(response, url);
     } catch (error) {
       if (to.client.http.policy.signal.aborted || !isTrouble(error)) throw error;
       // The upload that follows meets the same trouble, if it lasts, and names it.
-      if (isRefusal(error)) this.#refused.add(pair);
+      if (error instanceof AnswerFault && !isPassing(error)) refused.add(pair);
       return "no";
     }
   }
@@ -44,7 +47,8 @@ export class Mounts {
 
 /**
  * A mount reads the source, so it needs a token for both (distribution `registry/handlers/app.go`). It is not
- * tried again: a registry that breaks over mounts does so each time, and sending the blob is no loss.
+ * tried again: some registries break over each mount (ECR Public, aws/containers-roadmap 1459), and sending the
+ * blob is no loss.
  */
 async function post(to: UploadTarget, from: string, digest: Digest): Promise<UploadAnswer> {
   const { client, repository, scopes } = to;
@@ -54,7 +58,7 @@ async function post(to: UploadTarget, from: string, digest: Digest): Promise<Upl
   try {
     return await send([...scopes, { repository: from, actions: "pull" }]);
   } catch (error) {
-    if (!(error instanceof Fault) || error instanceof AnswerFault) throw error;
+    if (!(error instanceof Fault) || error instanceof AnswerFault || isPassing(error)) throw error;
     // Docker Hub's token server gives nothing at all where it does not give everything. ggcr PR 1681.
     return send(scopes);
   }
@@ -64,9 +68,13 @@ function isTrouble(error: unknown): boolean {
   return error instanceof Fault || error instanceof NetworkError || error instanceof PassingStatus;
 }
 
-/** The registry's own word on a mount. A host that asks for patience has said nothing of it. */
-function isRefusal(error: unknown): boolean {
-  return (error instanceof AnswerFault || error instanceof PassingStatus) && error.status !== 429;
+/** Says nothing of mounts: a host that is down or asks for patience, or a token server that is. */
+function isPassing(error: unknown): boolean {
+  return causes(error).some((link) => {
+    if (link instanceof AnswerFault)
+      return link.status === 429 || (link.status >= 500 && link.status !== 501);
+    return link instanceof NetworkError || link instanceof PassingStatus;
+  });
 }
 
 export function projectOf(repository: string): string {

@@ -5,6 +5,7 @@ import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { AnswerFault } from "./answer.ts";
 import type { Registries, RegistryClient } from "./client.ts";
+import { createCommand, isEcr } from "./ecr.ts";
 import { projectOf } from "./mounts.ts";
 import type { Place } from "./referrers.ts";
 import { storedDigest } from "./sink-manifests.ts";
@@ -17,25 +18,21 @@ export interface Obstacle {
   error: Fault;
 }
 
-/** Repositories that are asked for at once. */
-const AT_ONCE = 4;
-const ECR_HOST = /^\d+\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$/;
+/** Requests in flight. */
+const AT_ONCE = 8;
 
 /**
  * Finds all that would keep these roots from being pushed: for each project (a repository's first path
  * segment) an upload is begun in one repository that lacks something, and cancelled. At most the session of
- * an upload is left behind, where the registry does not let it be cancelled. Asks nothing of a project that
+ * an upload is left behind, where the registry does not let it be cancelled. Begins nothing in a project that
  * is complete. Where repositories must be created beforehand (ECR), each is asked for.
  */
 export async function preflight(registries: Registries, roots: readonly Root[]): Promise<Obstacle[]> {
-  const byRegistry = Map.groupBy(roots, ({ reference }) => reference.registry);
-  const obstacles = await Promise.all(
-    [...byRegistry].map(([registry, its]) => {
-      const client = registries.client(registry);
-      return checkRegistry({ client, registry, roots: its });
-    }),
-  );
-  return obstacles.flat();
+  const obstacles: Obstacle[] = [];
+  for (const [registry, its] of Map.groupBy(roots, ({ reference }) => reference.registry)) {
+    obstacles.push(...(await checkRegistry({ client: registries.client(registry), registry, roots: its })));
+  }
+  return obstacles;
 }
 
 interface Check {
@@ -45,10 +42,12 @@ interface Check {
 }
 
 async function checkRegistry(check: Check): Promise<Obstacle[]> {
-  // On Amazon ECR one repository says nothing of its neighbours.
-  const unitOf = ECR_HOST.test(check.registry) ? (repository: string) => repository : projectOf;
-  const units = Map.groupBy(check.roots, ({ reference }) => unitOf(reference.repository));
-  const verdicts = await eachOf([...units.values()], (roots) => checkUnit({ ...check, roots }));
+  const lacking = await firstLacking(check);
+  const verdicts = await eachOf(lacking, async (found) =>
+    found.error === undefined
+      ? probe(check, found.repository)
+      : refusalOf(check, found.repository, found.error),
+  );
   const found = verdicts.filter((verdict) => verdict !== undefined);
   const missing = found.filter(({ kind }) => kind === "missing");
   const others = found.filter(({ kind }) => kind !== "missing").map((refusal) => obstacle(check, refusal));
@@ -64,33 +63,63 @@ interface Refusal {
   error: unknown;
 }
 
-/** The first repository that lacks a root decides for all of them. */
-async function checkUnit({ client, roots }: Check): Promise<Refusal | undefined> {
-  for (const { reference, descriptor } of roots) {
-    const { repository, tag } = reference;
-    const place: Place = { client, repository, scopes: [{ repository, actions: "pull,push" }] };
-    try {
-      if ((await storedDigest(place, tag ?? descriptor.digest)) === descriptor.digest) continue;
-    } catch (error) {
-      return refusalOf(repository, error);
-    }
-    return probe(place);
+/** A repository that lacks a root, or one that would not say whether it does. */
+interface Lacking {
+  repository: string;
+  error?: unknown;
+}
+
+/**
+ * The first repository of each project that lacks something: it decides for all of them. Always the same one
+ * whatever the order of the answers, as roots are asked for in order until one is known to be lacking.
+ */
+async function firstLacking({ client, registry, roots }: Check): Promise<Lacking[]> {
+  // On Amazon ECR one repository says nothing of its neighbours.
+  const unitOf = isEcr(registry) ? (repository: string) => repository : projectOf;
+  const decided = new Set<string>();
+  const answers = await eachOf(roots, async (root) => {
+    const { repository } = root.reference;
+    if (decided.has(unitOf(repository))) return;
+    const found = await lookFor(client, root);
+    if (found !== undefined) decided.add(unitOf(repository));
+    return found;
+  });
+  const found = answers.filter((answer) => answer !== undefined);
+  const byUnit = Map.groupBy(found, ({ repository }) => unitOf(repository));
+  return [...byUnit.values()].flatMap(([first]) => first ?? []);
+}
+
+/** Undefined when the root is there. */
+async function lookFor(
+  client: RegistryClient,
+  { reference, descriptor }: Root,
+): Promise<Lacking | undefined> {
+  const { repository, tag } = reference;
+  try {
+    const stored = await storedDigest(placeOf(client, repository), tag ?? descriptor.digest);
+    return stored === descriptor.digest ? undefined : { repository };
+  } catch (error) {
+    return { repository, error };
   }
-  return;
+}
+
+function placeOf(client: RegistryClient, repository: string): Place {
+  return { client, repository, scopes: [{ repository, actions: "pull,push" }] };
 }
 
 /** Undefined when the repository takes an upload. */
-async function probe(place: Place): Promise<Refusal | undefined> {
-  const { client, repository } = place;
-  const url = await client.urlOf({ kind: "startUpload", repository });
+async function probe(check: Check, repository: string): Promise<Refusal | undefined> {
+  const place = placeOf(check.client, repository);
+  const url = await check.client.urlOf({ kind: "startUpload", repository });
   try {
     const answer = await sendUpload(place, { method: "POST", url, retry: "exchange" }, [202]);
     await cancel(place, locationOf(answer.response, answer.url));
     return;
   } catch (error) {
+    const refusal = refusalOf(check, repository, error);
     // ECR may close the connection where there is no repository. dotnet/sdk-container-builds PR 279.
-    const isAborted = error instanceof NetworkError && error.code === "ECONNRESET" && ECR_HOST.test(url.host);
-    return isAborted ? { kind: "missing", repository, error } : refusalOf(repository, error);
+    const isClosed = error instanceof NetworkError && error.code === "ECONNRESET" && isEcr(check.registry);
+    return isClosed ? { ...refusal, kind: "missing" } : refusal;
   }
 }
 
@@ -107,9 +136,9 @@ async function cancel({ client, repository }: Place, url: URL): Promise<void> {
   }
 }
 
-function refusalOf(repository: string, error: unknown): Refusal {
-  if (!(error instanceof Fault || error instanceof PassingStatus || error instanceof NetworkError))
-    throw error;
+function refusalOf({ client }: Check, repository: string, error: unknown): Refusal {
+  const isTrouble = error instanceof Fault || error instanceof PassingStatus || error instanceof NetworkError;
+  if (client.http.policy.signal.aborted || !isTrouble) throw error;
   if (!(error instanceof AnswerFault)) return { kind: "other", repository, error };
   const { status, errors } = error;
   const says = (wanted: string) => errors.some(({ code }) => code === wanted);
@@ -140,23 +169,34 @@ function obstacle({ registry }: Check, { kind, repository, error }: Refusal): Ob
   }
 }
 
-async function missingRepositories(
-  { client, registry, roots }: Check,
-  found: readonly Refusal[],
-): Promise<Obstacle> {
+async function missingRepositories(check: Check, found: readonly Refusal[]): Promise<Obstacle> {
+  const { registry, roots } = check;
   const known = new Map(found.map((refusal) => [refusal.repository, refusal]));
   const repositories = [...new Set(roots.map(({ reference }) => reference.repository))];
-  const refusals = await eachOf(repositories, async (repository) => {
-    const scopes = [{ repository, actions: "pull,push" }] as const;
-    return known.get(repository) ?? (await probe({ client, repository, scopes }));
-  });
-  const missing = refusals.flatMap((refusal) => (refusal?.kind === "missing" ? [refusal.repository] : []));
-  const region = ECR_HOST.exec(registry)?.[1];
-  const at = region === undefined ? "" : ` --region ${region}`;
-  const commands = missing.map((name) => `aws ecr create-repository --repository-name ${name}${at}`);
-  const message = `cannot push to ${registry}: ${missing.length} of ${repositories.length} repositories are missing`;
-  const hint = `create them, on Amazon ECR with\n${commands.join("\n")}`;
-  return { what: registry, error: new Fault(message, { cause: found[0]?.error, hint }) };
+  const refusals = await eachOf(
+    repositories,
+    async (repository) => known.get(repository) ?? (await probe(check, repository)),
+  );
+  const missing = refusals.flatMap((refusal) => (refusal?.kind === "missing" ? [refusal] : []));
+  // A closed connection is no word on the repository.
+  const doubtful = missing.find(({ error }) => error instanceof NetworkError);
+  const are = doubtful === undefined ? "are" : "may be";
+  const message = `cannot push to ${registry}: ${missing.length} of ${repositories.length} repositories ${are} missing`;
+  const names = missing.map(({ repository }) => repository);
+  const hint =
+    doubtful === undefined
+      ? hintFor(registry, names)
+      : `see which of them exist: Amazon ECR may close the connection where there is none; ${hintFor(registry, names)}`;
+  return { what: registry, error: new Fault(message, { cause: (doubtful ?? missing[0])?.error, hint }) };
+}
+
+function hintFor(registry: string, repositories: readonly string[]): string {
+  const commands = repositories.flatMap((repository) => createCommand(registry, repository) ?? []);
+  const [what, lines] =
+    commands.length > 0
+      ? ["create those that are missing with", commands]
+      : [`create them in \`${registry}\`, or give the account the right to create them:`, repositories];
+  return `${what}\n${lines.join("\n")}`;
 }
 
 /** Results in the order of the items. */

@@ -58,7 +58,9 @@ export async function listReferrers(place: Place, digest: Digest): Promise<Descr
       async (response) => ({ response, entries: await readPage(response, { client, url: asked }) }),
     );
     if (entries === undefined && page === 1) return;
-    if (entries === undefined) break;
+    if (entries === undefined) {
+      throw new Fault(`cannot list the referrers of ${digest}: the list breaks off after ${found.length}`);
+    }
     found.push(...entries);
     const next = nextPage(response, asked);
     if (found.length > MAX_REFERRERS) break;

@@ -2,7 +2,7 @@ import { readBounded } from "../http/body.ts";
 import { download } from "../http/download.ts";
 import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
-import { Fault } from "../oci/fault.ts";
+import { causes, Fault } from "../oci/fault.ts";
 import { describe, MAX_MANIFEST_BYTES, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
 import type { ByteStream, Node, Source } from "../oci/plan.ts";
 import {
@@ -14,7 +14,7 @@ import {
 import { assertDigest } from "../oci/verified.ts";
 import { AnswerFault, answerFault, wholeAnswer } from "./answer.ts";
 import type { Scope } from "./auth.ts";
-import type { Registries } from "./client.ts";
+import type { Registries, RegistryClient } from "./client.ts";
 import { openForeign } from "./foreign.ts";
 import { findReferrers } from "./referrers.ts";
 
@@ -45,35 +45,38 @@ export class RegistrySource implements Source {
     }
   }
 
-  /** The first repository that wants the blob and has it. */
+  /**
+   * The first repository that wants the blob, has it and lets it be read. Fails with what the first of them said
+   * that did not just lack it.
+   */
   async open(node: Node, from = 0): Promise<ByteStream> {
-    const [first, ...others] = node.repositories;
-    if (first === undefined) throw new Fault(`cannot find ${node.descriptor.digest}: no repository wants it`);
-    let repository = first;
-    let response = await this.#openAt(node, repository, from);
-    for (const other of others) {
-      if (response.status !== 404) break;
-      await response.body?.cancel();
-      repository = other;
-      response = await this.#openAt(node, repository, from);
+    let refusal: Refusal | undefined;
+    for (const name of node.repositories) {
+      const answer = await this.#ask(node, name, from);
+      if (answer instanceof Response) return this.#stream(node, name, { response: answer, from });
+      if (refusal === undefined || (isAbsent(refusal.fault) && !isAbsent(answer.fault))) refusal = answer;
+      if (!isAbsent(answer.fault) && !isDenied(answer.fault)) break;
     }
-    const isThere = response.status === 200 || response.status === 206;
-    if (!isThere && node.descriptor.urls !== undefined) {
-      return this.#openForeign(node, repository, { refused: response, from });
-    }
-    return this.#stream(node, repository, { response, from });
+    if (refusal === undefined)
+      throw new Fault(`cannot find ${node.descriptor.digest}: no repository wants it`);
+    if (node.descriptor.urls === undefined) throw refusal.fault;
+    const { client, url, fault } = refusal;
+    return openForeign(client.http, { descriptor: node.descriptor, registry: url, refusal: fault, from });
   }
 
-  async #openForeign(
-    { descriptor }: Node,
-    name: RepositoryName,
-    { refused, from }: { refused: Response; from: number },
-  ): Promise<ByteStream> {
+  async #ask(node: Node, name: RepositoryName, from: number): Promise<Response | Refusal> {
     const { registry, repository } = parseRepositoryName(name);
     const client = this.#registries.client(registry);
-    const url = await client.urlOf({ kind: "getBlob", repository, digest: descriptor.digest });
-    const refusal = await answerFault(refused, { method: "GET", url });
-    return openForeign(client.http, { descriptor, registry: url, refusal, from });
+    const url = await client.urlOf({ kind: "getBlob", repository, digest: node.descriptor.digest });
+    try {
+      const response = await this.#openAt(node, name, from);
+      if (response.status === 200 || response.status === 206) return response;
+      return { client, url, fault: await answerFault(response, { method: "GET", url }) };
+    } catch (error) {
+      // The token server's refusal of one repository.
+      if (error instanceof Fault && isDenied(error)) return { client, url, fault: error };
+      throw error;
+    }
   }
 
   /** The answer in hand, then as many more as it takes. */
@@ -123,6 +126,21 @@ export class RegistrySource implements Source {
     if (expected !== undefined) assertDigest(bytes, expected);
     return { descriptor: describe(parseManifest(bytes), expected ?? digestOf(bytes), bytes.length), bytes };
   }
+}
+
+/** Why a repository does not give a blob. */
+interface Refusal {
+  client: RegistryClient;
+  url: URL;
+  fault: Fault;
+}
+
+function isAbsent(fault: Fault): boolean {
+  return fault instanceof AnswerFault && fault.status === 404;
+}
+
+function isDenied(fault: Fault): boolean {
+  return causes(fault).some((link) => link instanceof AnswerFault && [401, 403].includes(link.status));
 }
 
 function pull(repository: string): Scope[] {

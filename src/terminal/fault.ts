@@ -5,6 +5,9 @@ import { type Painting, paint } from "./style.ts";
 /** Foreign text longer than this says nothing more to a person. */
 const LONGEST_TEXT = 2000;
 const MOST_CAUSES = 16;
+/** More is no reading for a person, and buries what was said before: kinds of failures, and failures of a kind. */
+const MOST_KINDS = 20;
+const MOST_OF_A_KIND = 20;
 
 /** An error as plain, safe text. */
 export interface FaultText {
@@ -39,21 +42,34 @@ export function formatFault(error: unknown, painting: Painting): string {
   return formatText(describeFault(error), [], painting);
 }
 
-/** The same for many failures: those that differ only in what they befell share one header. */
-export function formatFailures(failures: readonly Failure[], painting: Painting): string {
-  const groups = Map.groupBy(failures, ({ what, error }) => likeness(what, describeFault(error)));
-  return [...groups.values()].map((group) => formatGroup(group, painting)).join("\n");
+/** Those of many failures that are shown: the first ones of the first kinds. */
+export function shownFailures(failures: readonly Failure[]): Failure[] {
+  return shownKinds(failures).flatMap((kind) => kind.slice(0, MOST_OF_A_KIND));
 }
 
-function formatGroup(group: readonly Failure[], painting: Painting): string {
-  const names = [...new Set(group.map(({ what }) => sanitize(what)))];
-  const [first] = group;
+/** The same for those of many failures that are shown; such as differ only in what they befell share one header. */
+export function formatFailures(failures: readonly Failure[], painting: Painting): string {
+  return shownKinds(failures)
+    .map((kind) => formatKind(kind, painting))
+    .join("\n");
+}
+
+function shownKinds(failures: readonly Failure[]): Failure[][] {
+  const kinds = Map.groupBy(failures, ({ what, error }) => likeness(what, describeFault(error)));
+  return [...kinds.values()].slice(0, MOST_KINDS);
+}
+
+function formatKind(kind: readonly Failure[], painting: Painting): string {
+  const names = [...new Set(kind.map(({ what }) => sanitize(what)))];
+  const [first] = kind;
   const text = describeFault(first?.error);
   const [name = ""] = names;
   const named = name !== "" && text.message.includes(name);
   if (named && names.length === 1) return formatText(text, [], painting);
   const message = named ? text.message.replace(name, `${names.length} artifacts`) : text.message;
-  return formatText({ ...text, message }, names, painting);
+  const shown = names.slice(0, MOST_OF_A_KIND);
+  if (shown.length < names.length) shown.push("…");
+  return formatText({ ...text, message }, shown, painting);
 }
 
 function formatText({ message, because, hints }: FaultText, names: string[], painting: Painting): string {

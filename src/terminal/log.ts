@@ -1,5 +1,5 @@
 import { createConsola, LogLevels, type LogObject } from "consola/core";
-import { describeFault, type Failure, formatFailures, formatFault } from "./fault.ts";
+import { describeFault, type Failure, formatFailures, formatFault, shownFailures } from "./fault.ts";
 import { sanitize } from "./sanitize.ts";
 import type { Screen } from "./screen.ts";
 import { paint } from "./style.ts";
@@ -28,8 +28,8 @@ export interface Log {
   /** Shown from this verbosity on. */
   debug(verbosity: number, message: string): void;
   error(error: unknown): void;
-  /** Many failures, equal ones together. */
-  failures(failures: readonly Failure[]): void;
+  /** The first of many failures, equal ones together; where some are left out, `all` says where they are. */
+  failures(failures: readonly Failure[], all: string): void;
   /** A JSON line; nothing for a person, who is told otherwise. */
   event(event: string, fields: Fields): void;
 }
@@ -56,9 +56,12 @@ export function createLog({ screen, verbosity = 0, quiet = false, format = "text
       if (level <= verbosity) logger.debug(messageEntry(message));
     },
     error: (error) => logger.error({ ...faultEntry(error), text: formatFault(error, screen) }),
-    failures: (failures) => {
-      if (format === "json") for (const { what, error } of failures) logger.error(faultEntry(error, what));
+    failures: (failures, all) => {
+      const shown = shownFailures(failures);
+      if (format === "json") for (const { what, error } of shown) logger.error(faultEntry(error, what));
       else if (failures.length > 0) logger.error(textEntry(formatFailures(failures, screen)));
+      const left = failures.length - shown.length;
+      if (left > 0) logger.error(messageEntry(`and ${left} more; ${all}`));
     },
     event: (event, fields) => logger.info({ event, fields } satisfies Entry),
   };

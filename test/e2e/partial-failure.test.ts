@@ -128,6 +128,22 @@ test("an import without it stops, leaves no tag on what is not whole, and names 
   expect(undone).toContain(`${target.host}/eks-anywhere/second:v2`);
 });
 
+test("what is damaged in an archive is in the report", async () => {
+  const report = join(stage.folder, "damaged.json");
+  const bytes = Buffer.from(await Bun.file(stage.archive).bytes());
+  const manifest = stage.release.artifacts.get(SECOND)?.manifests.at(-1)?.bytes ?? new Uint8Array();
+  const at = bytes.indexOf(manifest);
+  bytes.write("?", at + manifest.length / 2);
+  const damaged = join(stage.work, "damaged.tar");
+  await Bun.write(damaged, bytes);
+  const args = ["import", "artifacts", "-i", damaged, "-r", "127.0.0.1:1", "--report", report];
+  expectFailure(await runExecutable(args), 4, SECOND);
+  expect(at).toBeGreaterThan(0);
+  const { artifacts } = await readReport(report);
+  expect(artifacts.map(({ reference, state }) => [reference, state])).toEqual([[SECOND, "failed"]]);
+  expect(artifacts[0]?.reason?.length).toBeGreaterThan(0);
+});
+
 test("a report that could not be written is refused before anything is fetched", async () => {
   const report = join(stage.folder, "nowhere", "report.json");
   const result = await stage.exportTo(join(stage.work, "out.tar"), "--report", report);

@@ -87,6 +87,37 @@ test("Docker's schema 1 is refused by name", async () => {
   expect(fault.hint).toContain("push the image again");
 });
 
+group("what could be read as something else is refused", () => {
+  const image = { schemaVersion: 2, config, layers: [blob] };
+  const index = { schemaVersion: 2, manifests: [blob] };
+  test.each<[string, object, string]>([
+    ["an image and an index, without a type", { ...image, ...index }, "an index, and has `config`"],
+    ["an index with layers", { ...index, layers: [] }, "an index, and has `layers`"],
+    [
+      "an index that says to be an image",
+      { ...image, ...index, mediaType: MEDIA_TYPE.ociManifest },
+      "an image manifest, and has `manifests`",
+    ],
+    ["an image that says to be an index", { ...image, mediaType: MEDIA_TYPE.ociIndex }, "has `config`"],
+    ["a Docker list with a config", { ...index, config, mediaType: MEDIA_TYPE.dockerList }, "has `config`"],
+    [
+      "a Docker image with an empty list of manifests",
+      { ...image, manifests: [], mediaType: MEDIA_TYPE.dockerManifest },
+      "has `manifests`",
+    ],
+    ["an image with the layers of schema 1", { ...image, fsLayers: [] }, "has `fsLayers`"],
+  ])("%s", async (_, document, says) => {
+    const fault = await faultOf(() => parse(document));
+    expect(fault.message).toContain(says);
+    expect(fault.hint).toContain("build and push it again");
+  });
+
+  test("but not what only names an absent field", () => {
+    expect(parse({ ...image, manifests: null }).layers).toEqual([blob]);
+    expect(parse({ ...index, config: null, layers: null }).manifests).toEqual([blob]);
+  });
+});
+
 group("what is no manifest is refused", () => {
   test.each<[string, unknown, string]>([
     ["an array", [], "not a JSON object"],

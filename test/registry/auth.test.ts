@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Credentials } from "../../src/registry/credentials.ts";
+import { describeFault } from "../../src/terminal/fault.ts";
 import { faultOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { challenge, clientOf, PUSH, scripted, tags, tokenRequests } from "./ask-for-tags.ts";
@@ -43,6 +44,15 @@ test("a token that was refused once does not keep the next request from asking a
   await faultOf(() => tags(client));
   refuse = false;
   expect((await tags(client)).status).toBe(200);
+});
+
+test.each([
+  [403, "check the user name and the password"],
+  [503, "look at the registry's own log"],
+])("where the token server answers %i, the hint is %p", async (status, hint) => {
+  const registry = await startScripted(() => new Response(null, { status }));
+  const fault = await faultOf(() => tags(clientOf(registry, PASSWORD)));
+  expect(describeFault(fault).hints[0]).toContain(hint);
 });
 
 test("the ping learns the challenge: the first real request already carries a token", async () => {

@@ -57,6 +57,22 @@ export async function brokenAnswer(
     isBroken = true;
     response.write(body.subarray(0, body.length / 2), () => response.socket?.destroy());
   });
+  return listening(server);
+}
+
+/** A registry that takes everything, but closes the connection on a request for a path with `part` in it. */
+export async function closing(part: string): Promise<{ url: string; host: string; stop(): Promise<void> }> {
+  const server = createHttpServer(({ method, url = "/" }, response) => {
+    if (url.includes(part)) return void response.socket?.resetAndDestroy();
+    const status = url === "/v2/" ? 200 : method === "HEAD" ? 404 : 202;
+    response.writeHead(status, { location: `${url}session` }).end();
+  });
+  return listening(server);
+}
+
+async function listening(
+  server: ReturnType<typeof createHttpServer>,
+): Promise<{ url: string; host: string; stop(): Promise<void> }> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {

@@ -8,10 +8,11 @@ import type { Root } from "../../src/oci/plan.ts";
 import { type Obstacle, preflight } from "../../src/registry/preflight.ts";
 import { image, seed } from "../support/content.ts";
 import { type DockerRegistryOptions, startDockerRegistry } from "../support/docker-registry.ts";
-import { textOf } from "../support/faults.ts";
+import { faultOf, textOf } from "../support/faults.ts";
 import { testWith } from "../support/needs.ts";
 import { startRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { startTokenServer } from "../support/token-server.ts";
+import { closing } from "./breaking-proxy.ts";
 import { connect } from "./connect.ts";
 import { asked, ROBOT } from "./fill.ts";
 import { stoppedAfterEach } from "./started.ts";
@@ -69,11 +70,10 @@ function refusing(status: number, code: string, matches = (_: URL) => true): Tes
 test("of each project one repository is asked, by an upload that is begun and cancelled", async () => {
   const registry = await start();
   expect(await check(registry, ["one/a", "one/b", "two/a"])).toEqual([]);
-  expect(asked(registry).sort()).toEqual([
+  const uploads = asked(registry).filter((line) => !line.startsWith("HEAD"));
+  expect(uploads.sort()).toEqual([
     "DELETE /v2/one/a/blobs/uploads/SESSION",
     "DELETE /v2/two/a/blobs/uploads/SESSION",
-    "HEAD /v2/one/a/manifests/v1",
-    "HEAD /v2/two/a/manifests/v1",
     "POST /v2/one/a/blobs/uploads/",
     "POST /v2/two/a/blobs/uploads/",
   ]);
@@ -127,7 +127,7 @@ test("a wrong password is named", async () => {
   expect(textOf(obstacle?.error ?? new Fault("none"))).toContain("cannot get a token");
 });
 
-test("a registry that wants its repositories created first is asked for each, and the commands are printed", async () => {
+test("a registry that wants its repositories created first is asked for each, and they are named", async () => {
   const registry = await start(
     refusing(404, "NAME_UNKNOWN", ({ pathname }) => !pathname.includes("/one/made/")),
   );
@@ -136,22 +136,117 @@ test("a registry that wants its repositories created first is asked for each, an
   const [[what, text, hint] = []] = obstacles;
   expect(what).toBe(registry.host);
   expect(text).toContain("3 of 4 repositories are missing");
-  expect(hint?.split("\n").slice(1)).toEqual([
-    "aws ecr create-repository --repository-name one/a",
-    "aws ecr create-repository --repository-name one/b",
-    "aws ecr create-repository --repository-name two/c",
-  ]);
+  expect(hint).toContain(`create them in \`${registry.host}\`, or give the account the right to create them`);
+  expect(hint?.split("\n").slice(1)).toEqual(["one/a", "one/b", "two/c"]);
+  expect(hint).not.toContain("aws");
 });
 
-test("on Amazon ECR each repository is asked for, and the commands name its region", async () => {
-  const ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
-  const registry = await start(refusing(404, "NAME_UNKNOWN", ({ pathname }) => pathname.includes("/one/b/")));
-  const mirrors = [{ host: ecr, origin: new URL(registry.url), path: "" }];
-  const roots = ["one/a", "one/b", "one/c"].map((repository) => rootAt(ecr, repository));
-  const [obstacle] = await preflight(connect({ mirrors }), roots);
-  expect(obstacle?.error.hint?.split("\n").slice(1)).toEqual([
+/** The same in a registry of this name. */
+async function checkAs(name: string, { url }: Place, repositories: readonly string[]): Promise<Obstacle[]> {
+  const mirrors = [{ host: name, origin: new URL(url), path: "" }];
+  const roots = repositories.map((repository) => rootAt(name, repository));
+  return preflight(connect({ mirrors }), roots);
+}
+
+test.each([
+  [
+    "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
     "aws ecr create-repository --repository-name one/b --region eu-west-1",
-  ]);
+  ],
+  [
+    "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com:443",
+    "aws ecr create-repository --repository-name one/b --region us-gov-west-1",
+  ],
+  [
+    "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+    "aws ecr create-repository --repository-name one/b --region cn-north-1",
+  ],
+  [
+    "123456789012.dkr-ecr.eu-west-1.on.aws",
+    "aws ecr create-repository --repository-name one/b --region eu-west-1",
+  ],
+  ["public.ecr.aws", "aws ecr-public create-repository --repository-name b --region us-east-1"],
+])("on Amazon ECR (%s) each repository is asked for, and the commands are printed", async (name, command) => {
+  const registry = await start(refusing(404, "NAME_UNKNOWN", ({ pathname }) => pathname.includes("/one/b/")));
+  const [obstacle] = await checkAs(name, registry, ["one/a", "one/b", "one/c"]);
+  expect(obstacle?.error.message).toContain("1 of 3 repositories are missing");
+  expect(obstacle?.error.hint?.split("\n").slice(1)).toEqual([command]);
+});
+
+test("where Amazon ECR closes the connection, the repository may be missing", async () => {
+  const server = await started(closing("/one/b/blobs/uploads/"));
+  const ecr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+  const obstacles = shown(await checkAs(ecr, server, ["one/a", "one/b"]));
+  expect(obstacles).toHaveLength(1);
+  const [[, text, hint] = []] = obstacles;
+  expect(text).toContain("1 of 2 repositories may be missing");
+  expect(text).toContain("closed the connection");
+  expect(hint).toContain("Amazon ECR may close the connection where there is none");
+  expect(hint).toContain("aws ecr create-repository --repository-name one/b --region eu-west-1");
+});
+
+test("elsewhere a closed connection says nothing of repositories", async () => {
+  const server = await started(closing("/one/b/blobs/uploads/"));
+  const [[what, text] = []] = shown(await checkAs("registry.example", server, ["one/b"]));
+  expect(what).toBe("registry.example/one");
+  expect(text).not.toContain("missing");
+});
+
+test("all that may be asked at once is, never more than eight, and obstacles are told in order", async () => {
+  const waits = [70, 10, 40, 30, 60, 20, 50];
+  let inFlight = 0;
+  let most = 0;
+  const registry = await start({
+    intercept: async (request, url) => {
+      if (url.pathname === "/v2/") return;
+      most = Math.max(most, ++inFlight);
+      await Bun.sleep(waits[Number(/\d+/.exec(url.pathname.slice(3))) % waits.length] ?? 0);
+      inFlight--;
+      if (request.method !== "POST") return;
+      return Response.json({ errors: [{ code: "DENIED", message: "no" }] }, { status: 403 });
+    },
+  });
+  const repositories = Array.from({ length: 40 }, (_, index) => `p${index % 10}/r${index}`);
+  const obstacles = shown(await check(registry, repositories));
+  expect(obstacles.map(([what]) => what)).toEqual(
+    Array.from({ length: 10 }, (_, index) => `${registry.host}/p${index}`),
+  );
+  for (const [index, [, text]] of obstacles.entries())
+    expect(text).toContain(`/v2/p${index}/r${index}/blobs`);
+  expect(most).toBe(8);
+});
+
+test("the roots of one project are looked for side by side", async () => {
+  const content = await image({ seed: "there" });
+  let inFlight = 0;
+  let most = 0;
+  const registry = await start({
+    intercept: async (request) => {
+      if (request.method !== "HEAD") return;
+      most = Math.max(most, ++inFlight);
+      await Bun.sleep(5);
+      inFlight--;
+      return;
+    },
+  });
+  const repositories = Array.from({ length: 20 }, (_, index) => `one/r${index}`);
+  for (const repository of repositories) await seed(registry.store, repository, "v1", content);
+  const roots = repositories.map((repository) => rootAt(registry.host, repository, content.root.digest));
+  expect(await preflight(connect({ urls: [registry.url] }), roots)).toEqual([]);
+  expect(most).toBe(8);
+});
+
+test("a run that is stopped meanwhile names no obstacle", async () => {
+  const stopping = new AbortController();
+  const registry = await start({
+    intercept: (request) => {
+      if (request.method === "POST") stopping.abort(new Fault("cannot go on: the run was interrupted"));
+      return undefined;
+    },
+  });
+  const registries = connect({ urls: [registry.url], signal: stopping.signal });
+  const fault = await faultOf(() => preflight(registries, [rootAt(registry.host, "one/a")]));
+  expect(fault.message).toBe("cannot go on: the run was interrupted");
 });
 
 test("a registry that takes nothing at all says so once", async () => {

@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Node, Outcome } from "../../src/oci/plan.ts";
-import type { RegistrySink } from "../../src/registry/sink.ts";
+import { RegistrySink } from "../../src/registry/sink.ts";
 import { pseudoRandomBytes } from "../support/content.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
+import { connect } from "./connect.ts";
 import { asked, contentOf, named, ROBOT, sinkOf } from "./fill.ts";
 import { stoppedAfterEach } from "./started.ts";
 
@@ -134,15 +135,32 @@ test("a refused mount is remembered for the two projects, and for no others", as
   expect(await registry.store.blob("two/a", DIGEST)).toBeDefined();
 });
 
-test("a mount that breaks the registry is asked for once in the two projects, not again and again", async () => {
-  const registry = await start({
-    intercept: (request, url) => (isMount(request, url) ? new Response(null, { status: 500 }) : undefined),
-  });
-  const sink = sinkOf(registry);
-  await putBlob(sink, blobNode(registry, "one/a", "one/b", "one/c"));
-  expect(asked(registry).filter((line) => line.includes("mount="))).toHaveLength(1);
-  expect(await registry.store.blob("one/c", DIGEST)).toBeDefined();
-});
+test.each([500, 502, 503, 504])(
+  "a mount that meets a passing failure (%i) is sent instead, and the next is asked for as ever",
+  async (status) => {
+    let failures = 1;
+    const registry = await start({
+      intercept: (request, url) =>
+        isMount(request, url) && failures-- > 0 ? new Response(null, { status }) : undefined,
+    });
+    await putBlob(sinkOf(registry), blobNode(registry, "one/a", "one/b", "one/c"));
+    const mounts = asked(registry).filter((line) => line.includes("mount="));
+    expect(mounts.map((line) => line.split("/")[3])).toEqual(["b", "c"]);
+    expect(asked(registry).filter((line) => line.startsWith("PATCH"))).toHaveLength(2);
+  },
+);
+
+test.each([400, 401, 403, 404, 405, 501])(
+  "a mount that is refused (%i) is not asked for again in the two projects",
+  async (status) => {
+    const registry = await start({
+      intercept: (request, url) => (isMount(request, url) ? new Response(null, { status }) : undefined),
+    });
+    await putBlob(sinkOf(registry), blobNode(registry, "one/a", "one/b", "one/c"));
+    expect(asked(registry).filter((line) => line.includes("mount="))).toHaveLength(1);
+    expect(await registry.store.blob("one/c", DIGEST)).toBeDefined();
+  },
+);
 
 test("a host that asks for patience has refused no mount", async () => {
   let refusals = 2;
@@ -169,6 +187,37 @@ test("where no token is had for both repositories, one for the target alone may 
   expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
   expect(asked(registry).at(-1)).toBe(`POST /v2/b/blobs/uploads/?mount=${DIGEST}&from=a`);
   expect(await registry.store.blob("b", DIGEST)).toBeDefined();
+});
+
+test("a token server that is down for a while has refused no mount", async () => {
+  let failures = 3;
+  const registry = await start({
+    intercept: (request, url) => {
+      const scopes = url.searchParams.getAll("scope");
+      if (url.pathname === "/token") {
+        if (scopes.length > 1 && failures-- > 0) return new Response(null, { status: 503 });
+        return Response.json({ token: scopes.length > 1 ? "both" : "one" });
+      }
+      const authorization = request.headers.get("authorization");
+      if (authorization === "Bearer both") return;
+      if (authorization === "Bearer one" && !isMount(request, url)) return;
+      const headers = { "www-authenticate": `Bearer realm="${url.origin}/token",service="s"` };
+      return new Response(null, { status: 401, headers });
+    },
+  });
+  await putBlob(sinkOf(registry), blobNode(registry, "one/a", "one/b", "one/c"));
+  expect(asked(registry).at(-1)).toBe(`POST /v2/one/c/blobs/uploads/?mount=${DIGEST}&from=one/a`);
+});
+
+test("what one registry refuses to mount, another may mount", async () => {
+  const refusing = await start({
+    intercept: (request, url) => (isMount(request, url) ? new Response(null, { status: 405 }) : undefined),
+  });
+  const mounting = await start();
+  const sink = new RegistrySink(connect({ urls: [refusing.url, mounting.url] }), []);
+  await putBlob(sink, blobNode(refusing, "one/a", "one/b"));
+  await putBlob(sink, blobNode(mounting, "one/a", "one/b"));
+  expect(asked(mounting).at(-1)).toBe(`POST /v2/one/b/blobs/uploads/?mount=${DIGEST}&from=one/a`);
 });
 
 test("a mount that is accepted without an address has the blob sent", async () => {

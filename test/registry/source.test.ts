@@ -130,6 +130,16 @@ test("a manifest that is not there is reported with the registry's own words", a
   expect(fault.hint).toContain("published there");
 });
 
+/** Denies the blobs of these repositories. */
+function denying(status: number, ...repositories: string[]): TestRegistryOptions {
+  return {
+    intercept: (_, url) =>
+      repositories.some((repository) => url.pathname.startsWith(`/v2/${repository}/blobs/`))
+        ? Response.json({ errors: [{ code: "DENIED", message: "not yours" }] }, { status })
+        : undefined,
+  };
+}
+
 test("a blob is never asked for with HEAD: some registries answer 401 to that and not to GET", async () => {
   const registry = await start({
     intercept: (request) => (request.method === "HEAD" ? new Response(null, { status: 401 }) : undefined),
@@ -147,6 +157,44 @@ test("a blob that the first repository lacks is read from the next that has it",
   expect(await read(sourceOf(registry), node)).toBe(node.descriptor.digest);
   const asked = registry.requests.map(({ path }) => path.split("/blobs/")[0]);
   expect(asked).toEqual(["/v2/", "/v2/a/b", "/v2/never/pushed", "/v2/c/d"]);
+});
+
+test.each([401, 403])(
+  "a blob that may not be read in one repository (%i) is read from the next",
+  async (status) => {
+    const registry = await start(denying(status, "a/b"));
+    await seed(registry.store, "c/d", "v1", content);
+    const node = layerNode(registry, "a/b", "c/d");
+    expect(await read(sourceOf(registry), node)).toBe(node.descriptor.digest);
+  },
+);
+
+test("a blob whose repository gets no token is read from the next", async () => {
+  const registry = await start({
+    intercept: (request, url) => {
+      if (url.pathname === "/token") {
+        const isDenied = url.searchParams.get("scope")?.includes("a/b") === true;
+        return isDenied ? new Response(null, { status: 403 }) : Response.json({ token: "t" });
+      }
+      if (request.headers.get("authorization") === "Bearer t") return;
+      const headers = { "www-authenticate": `Bearer realm="${url.origin}/token",service="s"` };
+      return new Response(null, { status: 401, headers });
+    },
+  });
+  await seed(registry.store, "c/d", "v1", content);
+  const node = layerNode(registry, "a/b", "c/d");
+  expect(await read(sourceOf(registry), node)).toBe(node.descriptor.digest);
+});
+
+test("of a blob that is nowhere to be had, the first is reported that did not just lack it", async () => {
+  const registry = await start(denying(403, "c/d", "e/f"));
+  const fault = await faultOf(() =>
+    read(sourceOf(registry), layerNode(registry, "a/b", "c/d", "e/f", "g/h")),
+  );
+  expect(textOf(fault)).toContain("/v2/c/d/blobs/");
+  expect(textOf(fault)).toContain("answered 403 (DENIED: not yours)");
+  const asked = registry.requests.map(({ path }) => path.split("/blobs/")[0]);
+  expect(asked).toEqual(["/v2/", "/v2/a/b", "/v2/c/d", "/v2/e/f", "/v2/g/h"]);
 });
 
 test("a blob that no repository has is reported as the registry says it", async () => {
@@ -192,12 +240,7 @@ test("a blob that stays out of reach is reported with its address and the last a
 });
 
 test("a blob that may not be read is reported at once", async () => {
-  const registry = await start({
-    intercept: (_, url) =>
-      url.pathname.includes("/blobs/")
-        ? Response.json({ errors: [{ code: "DENIED", message: "not yours" }] }, { status: 403 })
-        : undefined,
-  });
+  const registry = await start(denying(403, "a/b"));
   const fault = await faultOf(() => read(sourceOf(registry), layerNode(registry, "a/b")));
   expect(textOf(fault)).toContain("answered 403 (DENIED: not yours)");
   expect(registry.requests).toHaveLength(2);

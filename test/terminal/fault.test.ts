@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../../src/oci/fault.ts";
-import { describeFault, formatFailures, formatFault } from "../../src/terminal/fault.ts";
+import { describeFault, formatFailures, formatFault, shownFailures } from "../../src/terminal/fault.ts";
 
 const PLAIN = { color: false };
 
@@ -117,6 +117,23 @@ describe("many failures", () => {
     expect(formatFailures(failures, PLAIN)).toBe(
       `error: cannot verify sha256:${"a".repeat(64)}\n  public.ecr.aws/a:1\n  public.ecr.aws/b:1`,
     );
+  });
+
+  test("that are thousands show the first of each kind, with how many there are", () => {
+    const many = Array.from({ length: 3000 }, (_, index) => denied(`a${index}`));
+    const timeout = { what: "public.ecr.aws/z:1", error: new Fault("cannot read the manifest") };
+    const lines = formatFailures([...many, timeout], PLAIN).split("\n");
+    expect(lines[0]).toBe("error: cannot import 3000 artifacts into harbor.corp");
+    expect(lines.slice(1, 3)).toEqual(["  public.ecr.aws/a0:1", "  public.ecr.aws/a1:1"]);
+    expect(lines[21]).toBe("  …");
+    expect(lines.slice(-2)).toEqual(["error: cannot read the manifest", "  public.ecr.aws/z:1"]);
+    expect(shownFailures([...many, timeout])).toEqual([...many.slice(0, 20), timeout]);
+  });
+
+  test("of thousands of kinds show the first kinds", () => {
+    const many = Array.from({ length: 3000 }, (_, index) => denied("a", `host-${index}.corp`));
+    expect(formatFailures(many, PLAIN).match(/^error:/gm)).toHaveLength(20);
+    expect(shownFailures(many)).toEqual(many.slice(0, 20));
   });
 
   test("that are none read as nothing", () => {

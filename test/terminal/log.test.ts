@@ -1,5 +1,6 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { Fault } from "../../src/oci/fault.ts";
+import type { Failure } from "../../src/terminal/fault.ts";
 import { createLog, type Log, type LogOptions } from "../../src/terminal/log.ts";
 import { Screen } from "../../src/terminal/screen.ts";
 import { FakeStream } from "./fake-stream.ts";
@@ -17,6 +18,10 @@ function sayEverything(log: Log): void {
   log.debug(1, "decision");
   log.debug(4, "request");
   log.error(new Fault("cannot do it", { hint: "do something else" }));
+}
+
+function thousands(): Failure[] {
+  return Array.from({ length: 3000 }, (_, index) => ({ what: `a${index}`, error: new Error("denied") }));
 }
 
 describe("text", () => {
@@ -59,8 +64,14 @@ describe("text", () => {
 
   test("groups failures, and says nothing when there are none", () => {
     const failures = ["a", "b"].map((what) => ({ what, error: new Error("denied") }));
-    expect(record((log) => log.failures(failures))).toEqual(["error: denied", "  a", "  b"]);
-    expect(record((log) => log.failures([]))).toEqual([]);
+    expect(record((log) => log.failures(failures, "see x"))).toEqual(["error: denied", "  a", "  b"]);
+    expect(record((log) => log.failures([], "see x"))).toEqual([]);
+  });
+
+  test("says how many failures are not shown, and where they are", () => {
+    const lines = record((log) => log.failures(thousands(), "see x"), { quiet: true });
+    expect(lines).toHaveLength(23);
+    expect(lines.at(-1)).toBe("and 2980 more; see x");
   });
 });
 
@@ -89,7 +100,13 @@ describe("JSON", () => {
 
   test("names each failure by itself", () => {
     const failures = ["a", "b"].map((what) => ({ what, error: new Error("denied") }));
-    expect(json((log) => log.failures(failures)).map(({ what }) => what)).toEqual(["a", "b"]);
+    expect(json((log) => log.failures(failures, "see x")).map(({ what }) => what)).toEqual(["a", "b"]);
+  });
+
+  test("names the first of thousands of failures, and how many more there are", () => {
+    const lines = json((log) => log.failures(thousands(), "see x"));
+    expect(lines).toHaveLength(21);
+    expect(lines.at(-1)).toMatchObject({ level: "error", event: "message", message: "and 2980 more; see x" });
   });
 
   test("holds no secret and no raw control character", () => {
