@@ -10,10 +10,12 @@ import {
 } from "node:fs";
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import type { Plan } from "../oci/plan.ts";
+import type { Delta } from "./layout.ts";
 import { loadPlan, type SavedPlan, savePlan } from "./saved-plan.ts";
 
 /** What of a plan lies in which file. */
 export interface Cut {
+  delta?: Delta | undefined;
   /** Bytes of each volume. Default: one file. */
   splitSize?: number | undefined;
 }

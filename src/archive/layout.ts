@@ -24,6 +24,8 @@ export interface Layout {
   /** In order of offset. */
   entries: readonly Entry[];
   byDigest: ReadonlyMap<Digest, Entry>;
+  /** Blobs of the plan that have no place in it, since the archives that a delta builds on hold them. */
+  leftOut: ReadonlySet<Digest>;
   /** Bytes of the finished archive, its end marker included. */
   size: number;
 }
@@ -31,6 +33,14 @@ export interface Layout {
 export const LAYOUT_FILE = "oci-layout";
 export const INDEX_FILE = "index.json";
 const DOCKER_FILE = "manifest.json";
+
+/** What makes an archive a delta. */
+export interface Delta {
+  /** The digests of the `index.json` of the archives that it builds on. */
+  bases: readonly Digest[];
+  /** Blobs that those hold. */
+  leftOut: readonly Digest[];
+}
 
 /** The annotations that carry a name, and who reads them. */
 export const NAME_ANNOTATION = {
@@ -43,6 +53,9 @@ export const NAME_ANNOTATION = {
 /** Where a nameless root belongs: `HOST/REPOSITORY`. */
 export const REPOSITORY_ANNOTATION = "dev.eksa-airgap.repository";
 
+/** On the index of a delta: the digests of its bases' `index.json`, sorted, with commas between them. */
+export const BASES_ANNOTATION = "dev.eksa-airgap.bases";
+
 /** The grammar of `org.opencontainers.image.ref.name`: of all separators only `--` may come twice. */
 const REF_NAME =
   /^[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*(?:\/[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*)*$/;
@@ -53,16 +66,18 @@ const encoder = new TextEncoder();
  * Places every byte. The same plan gives the same layout on every machine: the graph first, so that a
  * reader of a pipe has it before the first large blob, then blobs in the order in which roots use them.
  */
-export function layOut(plan: Plan): Layout {
-  const nodes = [...plan.nodes.values()];
+export function layOut(plan: Plan, delta?: Delta): Layout {
+  const leftOut = new Set(delta?.leftOut);
+  const nodes = [...plan.nodes.values()].filter(({ descriptor }) => !leftOut.has(descriptor.digest));
   const manifests = nodes
     .filter((node) => node.kind === "manifest")
     .sort((a, b) => compareBytewise(a.descriptor.digest, b.descriptor.digest));
   const blobs = nodes.filter((node) => node.kind === "blob");
-  const builder = new Builder();
+  const builder = new Builder(leftOut);
   builder.add(LAYOUT_FILE, encoder.encode('{"imageLayoutVersion":"1.0.0"}'));
-  builder.add(INDEX_FILE, encoder.encode(indexJson(plan.roots)));
-  builder.add(DOCKER_FILE, encoder.encode(dockerManifest(plan)));
+  builder.add(INDEX_FILE, encoder.encode(indexJson(plan.roots, delta)));
+  // Docker could load nothing from a delta.
+  if (delta === undefined) builder.add(DOCKER_FILE, encoder.encode(dockerManifest(plan)));
   for (const { descriptor, bytes } of [...manifests, ...blobs]) builder.addContent(descriptor, bytes);
   return builder.finish();
 }
@@ -81,7 +96,12 @@ export function sameLayout(one: Layout, other: Layout): boolean {
 class Builder {
   readonly #entries: Entry[] = [];
   readonly #byDigest = new Map<Digest, Entry>();
+  readonly #leftOut: ReadonlySet<Digest>;
   #end = 0;
+
+  constructor(leftOut: ReadonlySet<Digest>) {
+    this.#leftOut = leftOut;
+  }
 
   add(name: string, bytes: Uint8Array): void {
     this.#place(name, bytes.length, bytes);
@@ -92,7 +112,12 @@ class Builder {
   }
 
   finish(): Layout {
-    return { entries: this.#entries, byDigest: this.#byDigest, size: this.#end + END_MARKER_BYTES };
+    return {
+      entries: this.#entries,
+      byDigest: this.#byDigest,
+      leftOut: this.#leftOut,
+      size: this.#end + END_MARKER_BYTES,
+    };
   }
 
   #place(name: string, size: number, bytes: Uint8Array | undefined): Entry {
@@ -111,7 +136,7 @@ class Builder {
   }
 }
 
-function indexJson(roots: readonly Root[]): string {
+function indexJson(roots: readonly Root[], delta: Delta | undefined): string {
   const manifests = roots.map((root) => {
     const { mediaType, digest, size } = root.descriptor;
     return { mediaType, digest, size, annotations: annotationsOf(root) };
@@ -120,6 +145,7 @@ function indexJson(roots: readonly Root[]): string {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.index.v1+json",
     manifests,
+    ...(delta && { annotations: { [BASES_ANNOTATION]: delta.bases.toSorted().join(",") } }),
   });
 }
 

@@ -71,6 +71,7 @@ export class ArchiveSink implements Sink {
     if (this.#failure !== undefined) throw this.#failure;
     const { digest, size } = node.descriptor;
     const entry = this.#layout.byDigest.get(digest);
+    if (this.#layout.leftOut.has(digest)) return "present";
     if (entry === undefined) throw new Fault(`cannot place ${digest}: it is not in the layout`);
     await this.#writeFrame(entry);
     const kept = Math.min(this.#kept.get(digest) ?? 0, size);

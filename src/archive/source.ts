@@ -1,4 +1,4 @@
-import type { Digest } from "../oci/digest.ts";
+import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import {
   describe,
@@ -12,14 +12,20 @@ import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
 import type { Extent } from "./files.ts";
-import { INDEX_FILE, LAYOUT_FILE, NAME_ANNOTATION, REPOSITORY_ANNOTATION } from "./layout.ts";
+import {
+  BASES_ANNOTATION,
+  INDEX_FILE,
+  LAYOUT_FILE,
+  NAME_ANNOTATION,
+  REPOSITORY_ANNOTATION,
+} from "./layout.ts";
 import { pathOf } from "./path.ts";
 import { TarFile } from "./reader.ts";
 
 /** An index of a hundred thousand names. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 
-type Pinned = Reference & { digest: Digest };
+export type Pinned = Reference & { digest: Digest };
 
 interface IndexEntry {
   reference: Pinned;
@@ -32,6 +38,10 @@ export class ArchiveSource implements Source {
   readonly references: readonly Pinned[];
   /** Every root without a name: the repository that it belongs to, and its digest. */
   readonly nameless: readonly Pinned[];
+  /** Of its `index.json`. */
+  readonly indexDigest: Digest;
+  /** Of a delta: the index digests of the archives that it builds on. */
+  readonly bases: readonly Digest[];
   readonly #tar: TarFile;
   readonly #extents: ReadonlyMap<string, Extent>;
 
@@ -40,7 +50,9 @@ export class ArchiveSource implements Source {
     this.#tar = new TarFile(path);
     try {
       this.#extents = this.#tar.entries();
-      const entries = this.#readIndex();
+      const { bytes, entries, bases } = this.#readIndex();
+      this.indexDigest = digestOf(bytes);
+      this.bases = bases;
       this.references = entries.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
       this.nameless = entries.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
     } catch (error) {
@@ -53,9 +65,23 @@ export class ArchiveSource implements Source {
     this.#tar.close();
   }
 
-  /** Fails naming the content that a plan wants and this archive does not hold in full. */
-  assertHolds(plan: Plan): void {
-    for (const node of plan.nodes.values()) this.#extentOf(node);
+  /** A delta leaves blobs to its bases. */
+  get mayLackBlobs(): boolean {
+    return this.bases.length > 0;
+  }
+
+  /** Whether it holds this content. Fails when it has another size than the node. */
+  holds(node: Node): boolean {
+    return this.#extents.has(pathOf(node.descriptor.digest)) && this.#extentOf(node) !== undefined;
+  }
+
+  holdsManifest(digest: Digest): boolean {
+    return this.#extents.has(pathOf(digest));
+  }
+
+  /** Fails naming the content that this archive does not hold in full. */
+  assertHolds({ nodes }: Pick<Plan, "nodes">): void {
+    for (const node of nodes.values()) this.#extentOf(node);
   }
 
   async manifest(reference: Reference): Promise<ManifestBytes> {
@@ -85,22 +111,24 @@ export class ArchiveSource implements Source {
     return extent;
   }
 
-  #readIndex(): IndexEntry[] {
+  #readIndex(): { bytes: Uint8Array; entries: IndexEntry[]; bases: Digest[] } {
     if (!this.#extents.has(LAYOUT_FILE) || !this.#extents.has(INDEX_FILE)) {
       throw new Fault(`cannot read ${this.#tar.path} as an archive: it has no \`${INDEX_FILE}\``, {
         hint: "make it with `eksa-airgap export artifacts`",
       });
     }
+    const bytes = this.#readBounded(INDEX_FILE, MAX_INDEX_BYTES);
     let index: unknown;
     try {
-      index = JSON.parse(new TextDecoder().decode(this.#readBounded(INDEX_FILE, MAX_INDEX_BYTES)));
+      index = JSON.parse(new TextDecoder().decode(bytes));
     } catch (cause) {
       throw this.#damaged(`its \`${INDEX_FILE}\` is not JSON`, cause);
     }
     if (!isRecord(index) || !Array.isArray(index.manifests)) {
       throw this.#damaged(`its \`${INDEX_FILE}\` lists no manifests`);
     }
-    return index.manifests.map((item, position) => this.#readEntry(item, position));
+    const entries = index.manifests.map((item, position) => this.#readEntry(item, position));
+    return { bytes, entries, bases: basesOf(index.annotations) };
   }
 
   #readEntry(item: unknown, position: number): IndexEntry {
@@ -133,4 +161,9 @@ export class ArchiveSource implements Source {
       kind: "mismatch",
     });
   }
+}
+
+function basesOf(annotations: unknown): Digest[] {
+  const text = isRecord(annotations) ? annotations[BASES_ANNOTATION] : undefined;
+  return typeof text === "string" ? text.split(",").filter(isDigest) : [];
 }

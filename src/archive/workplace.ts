@@ -106,7 +106,7 @@ export class Workplace {
     let count = 1;
     while (existsSync(journalOf(previousOf(this.output, count)))) count++;
     const base = previousOf(this.output, count);
-    const layout = layOut(beginning.plan);
+    const layout = layOut(beginning.plan, beginning.cut.delta);
     const to = partials(base, layout, beginning.cut);
     // The journal first: bytes without one would be taken for nobody's.
     renameSync(journalOf(this.output), journalOf(base));
@@ -120,7 +120,7 @@ export class Workplace {
     return this.#previous().flatMap((base) => {
       const unfinished = Journal.read(journalOf(base));
       if (unfinished === undefined) return [];
-      const layout = layOut(unfinished.beginning.plan);
+      const layout = layOut(unfinished.beginning.plan, unfinished.beginning.cut.delta);
       const members = partials(base, layout, unfinished.beginning.cut);
       if (!members.every(({ path }) => existsSync(path))) return [];
       return { kept: unfinished.kept, layout, files: new FileSet(members, "r") };
@@ -180,7 +180,7 @@ function discard(base: string): void {
   const unfinished = Journal.read(journalOf(base));
   if (unfinished !== undefined) {
     const { plan, cut } = unfinished.beginning;
-    for (const { path } of partials(base, layOut(plan), cut)) rmSync(path, { force: true });
+    for (const { path } of partials(base, layOut(plan, cut.delta), cut)) rmSync(path, { force: true });
   }
   rmSync(journalOf(base));
 }

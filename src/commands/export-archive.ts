@@ -16,7 +16,14 @@ import { failWith, lostArtifacts } from "./failures.ts";
 import type { RunReport } from "./report.ts";
 
 /** The flags that decide what is written. Where it comes from, how fast and how loudly may change in between. */
-const DECISIVE = ["bundlesOverride", "eksaVersion", "exclude", "includeSignatures", "splitSize"] as const;
+const DECISIVE = [
+  "bundlesOverride",
+  "eksaVersion",
+  "exclude",
+  "includeSignatures",
+  "since",
+  "splitSize",
+] as const;
 
 interface Planning {
   resolved: () => Promise<Planned>;
@@ -41,7 +48,7 @@ export async function plannedIn(
 ): Promise<Planned & { begun?: Unfinished }> {
   const { unfinished } = workplace;
   if (unfinished === undefined || values.refresh) return resolved();
-  const { command, plan, notes } = unfinished.beginning;
+  const { command, plan, notes, cut } = unfinished.beginning;
   if (!Bun.deepEquals(command, decisiveOf(values))) throw ofAnother(workplace.output, command);
   // Written by this very function's other half, and checked by its digest.
   const kept = notes as Planned["notes"];
@@ -52,7 +59,7 @@ export async function plannedIn(
   log.info(
     `going on with ${workplace.output}.partial: ${formatBytes(bytes)} of ${formatBytes(planBytes(plan))} are there (its plan stays as it was; \`--refresh\` resolves it again)`,
   );
-  return { plan, notes: kept, begun: unfinished };
+  return { plan, notes: kept, delta: cut.delta, begun: unfinished };
 }
 
 interface Job extends Planned {
@@ -68,7 +75,7 @@ interface Job extends Planned {
 export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
   const { values, log } = run;
   const { plan, layout, workplace } = job;
-  const cut: Cut = { splitSize: values.splitSize };
+  const cut: Cut = { splitSize: values.splitSize, delta: job.delta };
   const { work, kept } = openWork(run, cut, job);
   let lost: TransferResult["lost"];
   try {
@@ -130,7 +137,10 @@ interface Opened {
 }
 
 function isSame({ beginning }: Unfinished, { values }: ExportRun, layout: Layout): boolean {
-  return beginning.cut.splitSize === values.splitSize && sameLayout(layOut(beginning.plan), layout);
+  return (
+    beginning.cut.splitSize === values.splitSize &&
+    sameLayout(layOut(beginning.plan, beginning.cut.delta), layout)
+  );
 }
 
 function assertRoom({ output }: Workplace, layout: Layout, cut: Cut): void {

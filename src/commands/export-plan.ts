@@ -4,6 +4,7 @@ import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/c
 import { createReader, MAX_FILE_BYTES, readLocal } from "../eksa/reader.ts";
 import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
 import { wrapBundles } from "../eksa/wrap.ts";
+import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
@@ -57,11 +58,18 @@ async function readBundles(path: string): Promise<Uint8Array> {
   }
 }
 
+export interface MadePlan {
+  plan: Plan;
+  excluded: Reference[];
+  /** The YAML files, and what wraps them. */
+  documents: ReadonlySet<Digest>;
+}
+
 /** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
 export async function makePlan(
   { values, log, signal }: ExportRun,
   { collection, source, report }: { collection: Collection; source: RegistrySource; report: RunReport },
-): Promise<{ plan: Plan; excluded: Reference[] }> {
+): Promise<MadePlan> {
   const { number, files, images } = collection;
   const version = values.eksaVersion;
   const wrapped = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
@@ -100,7 +108,7 @@ export async function makePlan(
       report: values.report,
     },
   );
-  return { plan: whole, excluded };
+  return { plan: whole, excluded, documents: new Set(wrapped.nodes.keys()) };
 }
 
 function reportSkipped(log: Log, skipped: readonly Skipped[]): void {

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
-import { type Layout, layOut } from "../archive/layout.ts";
+import { type Delta, type Layout, layOut } from "../archive/layout.ts";
 import { volumePath } from "../archive/volumes.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
@@ -21,6 +21,7 @@ import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
 import { RunReport } from "./report.ts";
+import { deltaOf } from "./since.ts";
 
 const LINE = defineCommandLine({
   name: "export artifacts",
@@ -57,6 +58,11 @@ const LINE = defineCommandLine({
       description: "take the signatures and other referrers of every manifest along",
     },
     dryRun: { type: "boolean", description: "print the plan and download nothing but manifests" },
+    since: {
+      type: "list",
+      valueHint: "ARCHIVE",
+      description: "leave out what these archives hold: a delta",
+    },
     splitSize: {
       type: "size",
       description: "write volumes FILE.000, FILE.001, … of this size (4000MiB for FAT32)",
@@ -101,25 +107,26 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
   const resolved = async (): Promise<Planned> => {
     const collection = await collect(run, network);
     report.inputs(collection);
-    const { plan, excluded } = await makePlan(run, { collection, source, report });
+    const { plan, excluded, documents } = await makePlan(run, { collection, source, report });
     const { skipped, unpinned } = collection;
-    return { plan, notes: { skipped, unpinned, excluded } };
+    const delta = await deltaOf(run, plan, documents);
+    return { plan, notes: { skipped, unpinned, excluded }, delta };
   };
   if (values.dryRun) {
-    const { plan, notes } = await resolved();
-    await run.print(formatPlan(plan, { ...notes, output: values.output, layout: layOut(plan) }));
+    const { plan, notes, delta } = await resolved();
+    await run.print(formatPlan(plan, { ...notes, output: values.output, layout: layOut(plan, delta) }));
     return;
   }
   const workplace = openWorkplace(resolvePath(directory, values.output));
   try {
-    const { plan, notes, begun } = await plannedIn(workplace, run, { resolved, report });
-    const layout = layOut(plan);
+    const { plan, notes, delta, begun } = await plannedIn(workplace, run, { resolved, report });
+    const layout = layOut(plan, delta);
     if (await isThereAlready(run, layout)) return report.complete(plan);
     const listener: Listener = (event) => {
       report.listener(event);
       progress.listener(event);
     };
-    await writeArchive(run, { workplace, begun, plan, notes, layout, source, listener });
+    await writeArchive(run, { workplace, begun, plan, notes, delta, layout, source, listener });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
     log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
@@ -131,6 +138,7 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
 /** A plan, and what a report says of how it came about. */
 export interface Planned {
   plan: Plan;
+  delta: Delta | undefined;
   notes: { skipped: readonly Skipped[]; unpinned: readonly UnpinnedInput[]; excluded: readonly Reference[] };
 }
 

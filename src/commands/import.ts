@@ -1,8 +1,8 @@
-import { ArchiveSource } from "../archive/source.ts";
+import { CombinedSource } from "../archive/combined.ts";
 import { assertNoCollision, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { parseTarget, type Target } from "../eksa/target.ts";
 import { Fault } from "../oci/fault.ts";
-import type { Plan } from "../oci/plan.ts";
+import type { Node, Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
 import { RegistrySink } from "../registry/sink.ts";
@@ -15,6 +15,7 @@ import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import { OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { findFoundation } from "./import-delta.ts";
 import { openNetwork } from "./network.ts";
 import { RunReport } from "./report.ts";
 
@@ -24,11 +25,11 @@ const LINE = defineCommandLine({
   example: "eksa-airgap import artifacts --input artifacts.tar --registry registry.example.com/eksa",
   flags: {
     input: {
-      type: "string",
+      type: "list",
       alias: "i",
       required: true,
       valueHint: "FILE",
-      description: "the archive to read",
+      description: "the archive to read; a base and its deltas together",
     },
     registry: {
       type: "string",
@@ -54,16 +55,16 @@ type ImportRun = Run<typeof LINE.flags>;
 export const importArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
   const target = parseTarget(values.registry);
-  if (values.input === "-") {
+  if (values.input.includes("-")) {
     throw new Fault("cannot read an archive from stdin", {
       hint: "name a file with `--input FILE`",
       kind: "usage",
     });
   }
   const { input, caFile, clientCert, clientKey } = values;
-  const others = [input, caFile, clientCert, clientKey];
+  const others = [...input, caFile, clientCert, clientKey];
   const report = new RunReport({ command: LINE.name, path: values.report, directory, others, log });
-  const source = new ArchiveSource(input);
+  const source = new CombinedSource(input);
   const progress = run.progress("importing");
   try {
     await report.around(() => importFrom(run, { source, target, progress, report }));
@@ -74,7 +75,7 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
 });
 
 interface Job {
-  source: ArchiveSource;
+  source: CombinedSource;
   target: Target;
   progress: Progress;
   report: RunReport;
@@ -82,7 +83,7 @@ interface Job {
 
 async function importFrom(run: ImportRun, { source, target, progress, report }: Job): Promise<void> {
   const { values, log, environment, signal } = run;
-  const held = await readPlan(run, source, report);
+  const { held, lacking } = await readPlan(run, source, report);
   const plan = placed(held, target);
   report.planned(plan);
   const options = { environment, signal, log, onWait: progress.note, target };
@@ -94,8 +95,10 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
     message: `cannot import into ${values.registry}: nothing has been sent`,
     report: values.report,
   });
-  const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text) });
-  const { lost } = await transfer(plan, source, sink, {
+  const foundation = { archives: source, plan, lacking, registries, log, report: values.report };
+  const { source: whole, known } = await findFoundation(foundation);
+  const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text), known });
+  const { lost } = await transfer(plan, whole, sink, {
     jobs: values.jobs,
     onFailure: values.keepGoing ? "continue" : "stop",
     listener: (event) => {
@@ -118,7 +121,11 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
 }
 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
-async function readPlan({ values, log }: ImportRun, source: ArchiveSource, report: RunReport): Promise<Plan> {
+async function readPlan(
+  { values, log }: ImportRun,
+  source: CombinedSource,
+  report: RunReport,
+): Promise<{ held: Plan; lacking: Node[] }> {
   const { references, nameless } = source;
   const { plan, failures } = await resolve(source, references, { jobs: values.jobs, nameless });
   report.unresolved(failures);
@@ -131,8 +138,7 @@ async function readPlan({ values, log }: ImportRun, source: ArchiveSource, repor
       report: values.report,
     },
   );
-  source.assertHolds(plan);
-  return plan;
+  return { held: plan, lacking: source.lacking(plan) };
 }
 
 /** The same plan under the target's names. Fails when two contents would land on one name. */

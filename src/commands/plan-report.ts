@@ -27,8 +27,18 @@ export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: Pl
   const free = existsSync(folder) ? statfsSync(folder) : undefined;
   const totals = [
     `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
+    ...leftOut(plan, layout),
     `archive: ${layout.size} bytes (${formatBytes(layout.size)})`,
     ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
   ];
   return [...artifacts, ...left, ...floating, ...totals].join("\n");
+}
+
+function leftOut({ nodes }: Plan, layout: Layout): string[] {
+  if (layout.leftOut.size === 0) return [];
+  const bytes = [...layout.leftOut].reduce(
+    (sum, digest) => sum + (nodes.get(digest)?.descriptor.size ?? 0),
+    0,
+  );
+  return [`held by the archives of --since: ${formatBytes(bytes)} in ${layout.leftOut.size} blobs`];
 }

@@ -54,6 +54,8 @@ export interface Source {
    * `open` waits until the blobs before it are read or settled. Default: false.
    */
   readonly isOnePass?: boolean;
+  /** Only manifests are there for certain: blobs may be elsewhere, as those of a delta are. Default: false. */
+  readonly mayLackBlobs?: boolean;
   /** Nobody will open the node from now on, whether it was opened or not. */
   settle?(node: Node): void;
 }

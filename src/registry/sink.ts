@@ -19,12 +19,15 @@ import { holdsBlob, type UploadTarget } from "./upload-target.ts";
 export interface RegistrySinkOptions {
   /** Told what a registry says or does that is odd and does not stop the run, each once. Default: nobody is. */
   warn?: (message: string) => void;
+  /** Repositories of the registry that are known to hold a blob, to mount it from. Default: none. */
+  known?: ReadonlyMap<Digest, RepositoryName>;
 }
 
 /** A registry as a sink: each blob is sent once and mounted into every other repository that wants it. */
 export class RegistrySink implements Sink {
   readonly #registries: Registries;
   readonly #warn: (message: string) => void;
+  readonly #known: ReadonlyMap<Digest, RepositoryName>;
   readonly #manners = new Map<string, UploadManner>();
   readonly #mounts = new Mounts();
   readonly #referrers = new ReferrersSink();
@@ -33,8 +36,13 @@ export class RegistrySink implements Sink {
   /** `REPOSITORY@DIGEST` of what will be put under a tag, which stores it under its digest as well. */
   readonly #tagged: ReadonlySet<string>;
 
-  constructor(registries: Registries, roots: readonly Root[], { warn = () => {} }: RegistrySinkOptions = {}) {
+  constructor(
+    registries: Registries,
+    roots: readonly Root[],
+    { warn = () => {}, known = new Map() }: RegistrySinkOptions = {},
+  ) {
     this.#registries = registries;
+    this.#known = known;
     const said = new Set<string>();
     this.#warn = (message) => {
       if (!said.has(message)) warn(message);
@@ -89,6 +97,8 @@ export class RegistrySink implements Sink {
       if (await holdsBlob(target, digest)) holders.push(target);
       else lacking.push(target);
     }
+    const elsewhere = this.#known.get(digest);
+    if (holders.length === 0 && elsewhere !== undefined) holders.push(this.#target(elsewhere));
     let outcome: Outcome = "present";
     for (const target of lacking) {
       const granted = await this.#mounts.mount(target, holders, digest);

@@ -149,6 +149,7 @@ export class Graph {
 
   async #config(reference: Reference, { config }: Manifest): Promise<Uint8Array | undefined> {
     if (config === undefined || !isImageConfigType(config.mediaType)) return;
+    if (this.#source.mayLackBlobs) return;
     if (config.size > MAX_CONFIG_BYTES) {
       throw new Fault(`cannot read an image config of ${config.size} bytes`);
     }

@@ -1,0 +1,55 @@
+import type { Delta } from "../archive/layout.ts";
+import { ArchiveSource } from "../archive/source.ts";
+import type { Digest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import type { Plan } from "../oci/plan.ts";
+import { resolve } from "../transfer/resolve.ts";
+import type { ExportRun } from "./export.ts";
+
+/**
+ * What `--since` leaves out of a plan; undefined without the flag. The small `documents` always travel, and what
+ * a base has only in repositories that the plan does not know: an import would not look for it there.
+ */
+export async function deltaOf(
+  { values: { since, jobs }, log }: ExportRun,
+  plan: Plan,
+  documents: ReadonlySet<Digest>,
+): Promise<Delta | undefined> {
+  if (since.length === 0) return;
+  const repositories = new Set([...plan.nodes.values()].flatMap((node) => [...node.repositories]));
+  const bases = new Set<Digest>();
+  const held = new Set<Digest>();
+  for (const path of since) {
+    const { base, inBase } = await readBase(path, jobs);
+    try {
+      bases.add(base.indexDigest);
+      for (const [digest, node] of plan.nodes) {
+        if (node.kind === "manifest" || documents.has(digest) || !base.holds(node)) continue;
+        const places = inBase.nodes.get(digest)?.repositories ?? [];
+        if ([...places].some((place) => repositories.has(place))) held.add(digest);
+      }
+    } finally {
+      base.close();
+    }
+  }
+  log.info(`left out: ${held.size} blobs that are in ${since.join(", ")}`);
+  // In the order of the plan, whatever that of the bases.
+  return { bases: [...bases].sort(), leftOut: [...plan.nodes.keys()].filter((digest) => held.has(digest)) };
+}
+
+async function readBase(path: string, jobs: number): Promise<{ base: ArchiveSource; inBase: Plan }> {
+  let base: ArchiveSource | undefined;
+  try {
+    base = new ArchiveSource(path);
+    const { references, nameless } = base;
+    const { plan, failures } = await resolve(base, references, { jobs, nameless });
+    for (const { error } of failures) throw error;
+    return { base, inBase: plan };
+  } catch (cause) {
+    base?.close();
+    throw new Fault(`cannot leave out what ${path} holds`, {
+      cause,
+      hint: "name an archive that an earlier `export artifacts` wrote with `--since`",
+    });
+  }
+}

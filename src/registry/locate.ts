@@ -1,0 +1,47 @@
+import type { Digest } from "../oci/digest.ts";
+import type { Node } from "../oci/plan.ts";
+import { parseRepositoryName, type RepositoryName } from "../oci/reference.ts";
+import type { Registries } from "./client.ts";
+import { holdsBlob } from "./upload-target.ts";
+
+/** Requests in flight. */
+const AT_ONCE = 8;
+
+/**
+ * Finds blobs in a registry: in the repositories that want them, then in all the others that are named. What is
+ * nowhere is not in the answer. Fails when a repository that wants a blob cannot be asked.
+ */
+export async function locate(
+  registries: Registries,
+  nodes: readonly Node[],
+  others: Iterable<RepositoryName>,
+): Promise<Map<Digest, RepositoryName>> {
+  const everywhere = [...others];
+  const found = new Map<Digest, RepositoryName>();
+  const queue = nodes.values();
+  const worker = async () => {
+    for (const node of queue) {
+      const place = await placeOf(registries, node, everywhere);
+      if (place !== undefined) found.set(node.descriptor.digest, place);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return found;
+}
+
+async function placeOf(
+  registries: Registries,
+  { descriptor, repositories }: Node,
+  others: readonly RepositoryName[],
+): Promise<RepositoryName | undefined> {
+  for (const name of new Set([...repositories, ...others])) {
+    const { registry, repository } = parseRepositoryName(name);
+    const place = {
+      client: registries.client(registry),
+      repository,
+      scopes: [{ repository, actions: "pull" as const }],
+    };
+    if (await holdsBlob(place, descriptor.digest)) return name;
+  }
+  return;
+}
