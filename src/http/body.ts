@@ -4,11 +4,21 @@ import { redactUrl } from "./redact.ts";
 import { movingChunks, STALL_AFTER } from "./stall.ts";
 import { NetworkError } from "./transport.ts";
 
+/** Milliseconds after which a small body is held to a pace: one that drips is never silent for long. */
+const PACE_AFTER = 10 * 60_000;
+/** The pace, on the whole: bytes a millisecond. */
+const SLOWEST = (4 * 1024) / 1000;
+
 /**
  * Reads a body that must be small, decompressed where it is compressed. Fails when it is longer than `limit`
- * bytes, without reading on.
+ * bytes, without reading on, or comes too slowly for longer than `paceAfter` milliseconds.
  */
-export async function readBounded(response: Response, url: URL, limit: number): Promise<Uint8Array> {
+export async function readBounded(
+  response: Response,
+  url: URL,
+  limit: number,
+  paceAfter = PACE_AFTER,
+): Promise<Uint8Array> {
   const announced = Number(response.headers.get("content-length") ?? 0);
   if (announced > limit) {
     await cancelBody(response);
@@ -16,9 +26,12 @@ export async function readBounded(response: Response, url: URL, limit: number): 
   }
   const chunks: Uint8Array[] = [];
   let length = 0;
+  const started = performance.now();
   for await (const chunk of chunksOf(response, url)) {
     length += chunk.length;
     if (length > limit) throw tooLong(url, limit);
+    const elapsed = performance.now() - started;
+    if (elapsed > paceAfter + length / SLOWEST) throw tooSlow(url, length, elapsed);
     chunks.push(chunk);
   }
   const bytes = Buffer.concat(chunks, length);
@@ -27,7 +40,7 @@ export async function readBounded(response: Response, url: URL, limit: number): 
 
 /** Drops a body that nobody wants, so that its connection can serve the next request. */
 export async function discard(response: Response, url: URL): Promise<void> {
-  await readBounded(response, url, 64 * 1024).catch(() => {});
+  await readBounded(response, url, 64 * 1024, STALL_AFTER).catch(() => {});
 }
 
 /** Ends a body that nobody wants, and with it its connection; one that broke before is as good. */
@@ -50,6 +63,13 @@ export async function* chunksOf(
   } catch (error) {
     throw explain(error, url);
   }
+}
+
+function tooSlow(url: URL, length: number, elapsed: number): NetworkError {
+  return new NetworkError(`${redactUrl(url)} sent ${length} bytes in ${Math.round(elapsed / 1000)} s`, {
+    code: "TOO_SLOW",
+    retryable: true,
+  });
 }
 
 function tooLong(url: URL, limit: number): NetworkError {

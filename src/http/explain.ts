@@ -42,6 +42,10 @@ const ALIASES: Record<string, string> = {
 
 /** `hints` by code, for what the table cannot know. */
 export function explain(error: unknown, url: URL, hints: Record<string, string> = {}): unknown {
+  return explainOf(`\`${url.host}\``, error, hints);
+}
+
+function explainOf(subject: string, error: unknown, hints: Record<string, string>): unknown {
   if (!(error instanceof Error) || error instanceof NetworkError || error.name === "AbortError") return error;
   const raw = codeOf(error);
   const isCertificate = /CERT|ISSUER|LEAF_SIGNATURE|HOSTNAME|SELF_SIGNED/.test(raw);
@@ -50,7 +54,7 @@ export function explain(error: unknown, url: URL, hints: Record<string, string> 
   const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
   const hint = hints[code] ?? known?.hint;
   const detail = isCertificate ? ` (${raw})` : "";
-  return new NetworkError(`\`${url.host}\` ${fact}${detail}`, {
+  return new NetworkError(`${subject} ${fact}${detail}`, {
     code,
     retryable: known?.retryable ?? true,
     ...(hint === undefined ? {} : { hint }),
@@ -72,11 +76,24 @@ export function explainThrough(proxy: URL, error: unknown, url: URL): unknown {
     return proxyRefusal(proxy, url, Number(answer?.[1] ?? 0));
   }
   const known = EXPLANATIONS[code];
-  if (known === undefined || !ON_THE_WAY.has(code)) return explain(error, url);
+  if (known === undefined || !ON_THE_WAY.has(code)) return explainBehind(proxy, error, url);
   return new NetworkError(`the proxy \`${proxy.host}\` ${known.says}`, {
     code: `PROXY_${code}`,
     retryable: known.retryable,
     hint: CHECK_PROXY,
+  });
+}
+
+/** The two handshakes with a host behind a proxy on https fail alike. */
+function explainBehind(proxy: URL, error: Error, url: URL): unknown {
+  const explained = explain(error, url);
+  const isHandshake =
+    explained instanceof NetworkError && (explained.code === "EPROTO" || explained.code === "CERTIFICATE");
+  if (proxy.protocol !== "https:" || !isHandshake) return explained;
+  const suspect = `the proxy \`${proxy.host}\``;
+  const subject = url.protocol === "https:" ? `${suspect}, or \`${url.host}\` behind it,` : suspect;
+  return explainOf(subject, error, {
+    EPROTO: "if the proxy speaks plain HTTP, write its address with `http://`",
   });
 }
 

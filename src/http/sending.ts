@@ -1,27 +1,26 @@
 import { stalled } from "./stall.ts";
+import type { HttpRequest } from "./transport.ts";
 
 /** One exchange with a fresh body, ended by the signal. */
 export type Ask = (signal: AbortSignal, body: Bun.BodyInit | undefined) => Promise<Response>;
 
-interface Sending {
-  method: "PUT" | "PATCH";
+interface Sending extends Pick<HttpRequest, "answers"> {
   url: URL;
   body: Bun.BodyInit | undefined;
   signal: AbortSignal;
 }
 
-/** A line that is slower is as good as none: bytes a millisecond. */
+/** What cannot be watched is given up on a line that is slower: bytes a millisecond. */
 const SLOWEST = (64 * 1024) / 1000;
 /**
  * Stall times without a byte taken. The kernel holds megabytes, and asks for more only once a good part of them
  * is through: on a slow line that takes minutes.
  */
 const TAKEN_AFTER = 5;
-/**
- * Stall times that the answer may take once the body is handed over: its end may still be on its way, and
- * before they answer the last PUT of a large blob registries hash for minutes.
- */
-const ANSWER_AFTER = { PATCH: 5, PUT: 15 };
+/** Stall times that the answer may take once the body is handed over: its end may still be on its way. */
+const ANSWER_AFTER = 5;
+/** The same of a late answer: to hash a large blob takes minutes. */
+const LATE_ANSWER_AFTER = 15;
 
 /**
  * Runs `ask` with a signal that ends it when the server takes no more of the body, or then does not answer.
@@ -31,7 +30,7 @@ const ANSWER_AFTER = { PATCH: 5, PUT: 15 };
  */
 export async function takenWithin(
   after: number,
-  { method, url, body, signal }: Sending,
+  { url, body, answers, signal }: Sending,
   ask: Ask,
 ): Promise<Response> {
   const stall = new AbortController();
@@ -41,7 +40,7 @@ export async function takenWithin(
     since = performance.now();
     limit = milliseconds;
   };
-  const answerLimit = after * ANSWER_AFTER[method];
+  const answerLimit = after * (answers === "late" ? LATE_ANSWER_AFTER : ANSWER_AFTER);
   // One timer for the whole body: one a chunk would cost more than the chunk.
   const timer = setInterval(() => {
     const silence = performance.now() - since;

@@ -53,6 +53,10 @@ export async function* movingChunks(
   }
 }
 
+export function isStall(error: unknown): boolean {
+  return error instanceof NetworkError && error.code === "STALLED";
+}
+
 /** `verb`: what the server has not done for `after` milliseconds. */
 export function stalled(url: URL, after: number, verb: "sent" | "taken" = "sent"): NetworkError {
   return new NetworkError(`\`${url.host}\` has ${verb} nothing for ${Math.round(after / 1000)} s`, {

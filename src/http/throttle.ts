@@ -1,6 +1,6 @@
 import { discard } from "./body.ts";
 import { LONGEST_RETRY_AFTER, retryAfter } from "./retry.ts";
-import { sleep } from "./sleep.ts";
+import { CLOCK, type Clock } from "./sleep.ts";
 import { NetworkError, type Transport } from "./transport.ts";
 
 /** A host pauses: everything that is meant for it waits. */
@@ -17,6 +17,8 @@ export interface ThrottleOptions {
   /** No wait that we choose ourselves is longer, in milliseconds. */
   longestDelay: number;
   signal: AbortSignal;
+  /** Default: the machine's. */
+  clock?: Clock;
   /** Told when a pause begins, or becomes longer. */
   onWait?: (notice: WaitNotice) => void;
 }
@@ -65,12 +67,13 @@ type Kind = "asking" | "sending";
 class Gate {
   readonly #host: string;
   readonly #options: ThrottleOptions;
+  readonly #clock: Clock;
   readonly #inFlight = { asking: 0, sending: 0 };
   /** Exchanges of a kind at once. */
   #limit = Number.POSITIVE_INFINITY;
   /** Milliseconds between the starts of two exchanges. */
   #interval = 0;
-  /** As `performance.now()` counts, like the next. */
+  /** As the clock counts, like the next. */
   #lastStart = Number.NEGATIVE_INFINITY;
   #closedUntil = 0;
   /** Since the pace last changed. */
@@ -86,6 +89,7 @@ class Gate {
   constructor(host: string, options: ThrottleOptions) {
     this.#host = host;
     this.#options = options;
+    this.#clock = options.clock ?? CLOCK;
   }
 
   /** Runs an exchange when it is its turn. `mayGoOn`: after a refusal, whether to ask again makes sense. */
@@ -94,13 +98,13 @@ class Gate {
     exchange: () => Promise<Response>,
   ): Promise<{ response: Response; mayGoOn: boolean }> {
     await this.#enter(kind);
-    const cuts = this.#cuts;
+    const entry = { cuts: this.#cuts, atOnce: this.#atOnce() };
     try {
       const response = await exchange();
       const asked = retryAfter(response.headers.get("retry-after"), Date.now());
       const isRefusal = response.status === 429 || (response.status === 503 && asked !== undefined);
-      if (isRefusal) return { response, mayGoOn: this.#refused(response.status, { asked, cuts }) };
-      this.#accepted(cuts);
+      if (isRefusal) return { response, mayGoOn: this.#refused(response.status, { asked, ...entry }) };
+      this.#accepted(entry.cuts);
       return { response, mayGoOn: true };
     } finally {
       this.#inFlight[kind]--;
@@ -113,10 +117,10 @@ class Gate {
     const { signal } = this.#options;
     for (;;) {
       signal.throwIfAborted();
-      const now = performance.now();
+      const now = this.#clock.now();
       if (this.#closedUntil > now && this.#isBeyondPatience()) throw this.#hopeless(now);
       const closed = Math.max(this.#closedUntil, this.#lastStart + this.#interval) - now;
-      if (closed > 0) await sleep(closed, signal);
+      if (closed > 0) await this.#clock.sleep(closed, signal);
       else if (this.#inFlight[kind] < this.#limit) {
         this.#inFlight[kind]++;
         this.#lastStart = now;
@@ -139,11 +143,16 @@ class Gate {
     else this.#interval = this.#interval > this.#shortestInterval() ? this.#interval * 0.8 : 0;
   }
 
-  #refused(status: number, { asked, cuts }: { asked: number | undefined; cuts: number }): boolean {
-    const now = performance.now();
+  /** `cuts` and `atOnce`: as they were when the refused exchange set out. */
+  #refused(
+    status: number,
+    { asked, cuts, atOnce }: { asked: number | undefined; cuts: number; atOnce: number },
+  ): boolean {
+    const now = this.#clock.now();
     this.#refusedSince ??= now;
     const isNew = cuts === this.#cuts;
-    if (isNew) this.#cut();
+    // The others may have been answered already.
+    if (isNew) this.#cut(Math.max(atOnce, this.#atOnce()));
     const delay = asked ?? (isNew ? this.#ownDelay() : 0);
     const later = now + delay - this.#closedUntil;
     this.#closedUntil = Math.max(this.#closedUntil, now + delay);
@@ -156,11 +165,14 @@ class Gate {
     return true;
   }
 
-  #cut(): void {
+  #atOnce(): number {
+    return Math.min(this.#limit, this.#inFlight.asking + this.#inFlight.sending);
+  }
+
+  #cut(atOnce: number): void {
     this.#cuts++;
     this.#vain++;
     this.#successes = 0;
-    const atOnce = Math.min(this.#limit, this.#inFlight.asking + this.#inFlight.sending);
     this.#limit = Math.max(1, Math.floor(atOnce / 2));
     if (atOnce > 1) return;
     const longest = this.#options.longestDelay / 4;
@@ -172,7 +184,8 @@ class Gate {
   }
 
   #isBeyondPatience(): boolean {
-    return this.#refusedSince !== undefined && this.#closedUntil - this.#refusedSince > PATIENCE;
+    // A success that set out before the pause was asked for does not make the pause bearable.
+    return this.#closedUntil - (this.#refusedSince ?? this.#clock.now()) > PATIENCE;
   }
 
   #hopeless(now: number): NetworkError {

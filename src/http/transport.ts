@@ -9,6 +9,8 @@ export interface HttpRequest {
    * `none`: the caller must start over from an earlier point, e.g. of an upload session.
    */
   retry?: "exchange" | "none";
+  /** `late`: before it answers the server goes through what it holds, e.g. hashes a whole blob. */
+  answers?: "late";
   /** Whose answer named this address: a redirect, a token realm, the place of an upload. */
   from?: URL;
 }

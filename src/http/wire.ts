@@ -38,6 +38,7 @@ export function wire(options: WireOptions): Transport {
     assertMayBePlain(request, options.plainHosts);
     if (request.from !== undefined) await assertMayLead(request.from, url);
     const proxy = options.proxyFor?.(url);
+    assertMayTrust(proxy, url, options);
     const ask: Ask = async (signal, body) =>
       fetch(url, {
         method: request.method,
@@ -49,7 +50,7 @@ export function wire(options: WireOptions): Transport {
         timeout: false,
         signal,
         ...(proxy === undefined ? {} : { proxy: proxy.href }),
-        ...secured(url),
+        ...secured(url, proxy),
       });
     let response: Response;
     try {
@@ -67,13 +68,14 @@ export function wire(options: WireOptions): Transport {
 
 /** Fails where the server neither takes what is sent nor answers. */
 function patiently(
-  { method, url, body }: HttpRequest,
+  { method, url, body, answers }: HttpRequest,
   { signal, stallAfter = STALL_AFTER }: WireOptions,
   ask: Ask,
 ): Promise<Response> {
   const watched = { url, signal };
   if (method === "PUT" || method === "PATCH") {
-    return takenWithin(stallAfter, { ...watched, method, body: body?.() }, ask);
+    const late = answers === undefined ? {} : { answers };
+    return takenWithin(stallAfter, { ...watched, ...late, body: body?.() }, ask);
   }
   return answeredWithin(stallAfter, watched, (ending) => ask(ending, body?.()));
 }
@@ -81,8 +83,9 @@ function patiently(
 /** What `fetch` has to know about TLS with a host. */
 function securing({ authorities, insecureHosts, clientCertificate }: WireOptions) {
   const ca = [...authorities];
-  return ({ protocol, host }: URL): { tls?: Bun.TLSOptions } => {
-    if (protocol !== "https:") return {};
+  // The runtime holds a proxy on https to the same settings as the host behind it.
+  return ({ protocol, host }: URL, proxy: URL | undefined): { tls?: Bun.TLSOptions } => {
+    if (protocol !== "https:") return proxy?.protocol === "https:" ? { tls: { ca } } : {};
     const own = clientCertificate?.host === host ? clientCertificate : undefined;
     const shown = own === undefined ? {} : { cert: own.certificate, key: own.key };
     return { tls: { ca, rejectUnauthorized: insecureHosts?.has(host) !== true, ...shown } };
@@ -101,6 +104,20 @@ function assertMayBePlain({ url, from }: HttpRequest, plainHosts: ReadonlySet<st
     retryable: false,
     hint,
   });
+}
+
+/** Fails where not to look at the host's certificate would mean not to look at its proxy's either. */
+function assertMayTrust(proxy: URL | undefined, url: URL, { insecureHosts }: WireOptions): void {
+  if (proxy?.protocol !== "https:" || url.protocol !== "https:" || insecureHosts?.has(url.host) !== true)
+    return;
+  throw new NetworkError(
+    `the certificate of the proxy \`${proxy.host}\` would be checked no more than that of \`${url.host}\``,
+    {
+      code: "PROXY_INSECURE",
+      retryable: false,
+      hint: `give the authority that signed the certificate of \`${url.host}\` with \`--ca-file FILE\` instead of \`--insecure\`, or name the host in NO_PROXY`,
+    },
+  );
 }
 
 function explainDirect(error: unknown, url: URL, { clientCertificate }: WireOptions): unknown {

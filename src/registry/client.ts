@@ -5,7 +5,7 @@ import { type Mirror, mirrorOf } from "../http/mirror.ts";
 import { PassingStatus } from "../http/retry.ts";
 import { type HttpRequest, NetworkError } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerError, answerFault } from "./answer.ts";
+import { AnswerFault, answerError, answerFault } from "./answer.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import type { CredentialLookup } from "./credentials.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
@@ -157,16 +157,17 @@ export class RegistryClient {
       const [plain] = others;
       const isPlain =
         error instanceof NetworkError && (error.code === "EPROTO" || error.code === "ECONNRESET");
-      if (plain !== undefined && isPlain) return this.#meetPlain(plain);
+      if (plain !== undefined && isPlain) return this.#meetPlain(plain, error);
       throw this.#unreachable(error);
     }
   }
 
-  async #meetPlain(origin: URL): Promise<URL> {
+  /** `onTls`: what went wrong there, which is what counts where TLS is spoken all the same. */
+  async #meetPlain(origin: URL, onTls: NetworkError): Promise<URL> {
     try {
       return await this.#greet(origin);
     } catch (error) {
-      throw this.#unreachable(error);
+      throw this.#unreachable(isFromTlsPort(error) ? onTls : error);
     }
   }
 
@@ -182,7 +183,7 @@ export class RegistryClient {
       if (isBusy || cause instanceof PassingStatus) throw cause;
       throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
         cause,
-        hint: "check the host and the port; a path in the address is a namespace, not part of the API's",
+        hint: hintFor(origin, cause),
       });
     }
     await discard(response, request.url);
@@ -192,6 +193,22 @@ export class RegistryClient {
   #unreachable(cause: unknown): Fault {
     return new Fault(`cannot reach the registry ${this.#registry}`, { cause });
   }
+}
+
+/** Whether plain HTTP was refused in the way of a port for TLS: nginx and Go answer 400, others hang up. */
+function isFromTlsPort(error: unknown): boolean {
+  if (error instanceof NetworkError) return error.code === "ECONNRESET";
+  return error instanceof Fault && error.cause instanceof AnswerFault && error.cause.status === 400;
+}
+
+/** What to do about a host that does not greet as a registry does. */
+function hintFor({ protocol }: URL, { status, message }: AnswerFault): string {
+  if (status === 400 && protocol === "http:") return "if it speaks TLS, write `https://` before the host";
+  // nginx completes the handshake first: `No required SSL certificate was sent`, `The SSL certificate error`.
+  if (status === 400 && /\bSSL certificate\b/i.test(message)) {
+    return "it asks for a client certificate: give one that it accepts with `--client-cert FILE --client-key FILE`";
+  }
+  return "check the host and the port; a path in the address is a namespace, not part of the API's";
 }
 
 /** Docker Hub's API is not where its name points to. */

@@ -8,6 +8,7 @@ import { assertDigest } from "../oci/verified.ts";
 import { AnswerFault, answerFault, wholeAnswer } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { RegistryClient } from "./client.ts";
+import { nextPage } from "./next-page.ts";
 import { isDenial } from "./upload-answer.ts";
 
 /** One repository, and what to ask for in it. */
@@ -95,15 +96,6 @@ async function readPage(
 
 function isUnknownName({ errors }: AnswerFault): boolean {
   return errors.some(({ code }) => code === "NAME_UNKNOWN");
-}
-
-/** Spec: RFC 8288. Fails when it leads to another host: whatever is there is not this registry's list. */
-function nextPage({ headers }: Response, url: URL): URL | undefined {
-  const [, target] = /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next\b/i.exec(headers.get("link") ?? "") ?? [];
-  if (target === undefined) return;
-  const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
-  if (next?.origin === url.origin) return next;
-  throw new Fault(`cannot list referrers: ${url.host} says that its list goes on somewhere else`);
 }
 
 /** The tag under which clients keep the list where the registry keeps none. Spec: "Referrers Tag Schema". */

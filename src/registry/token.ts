@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { readBounded } from "../http/body.ts";
+import { discard, readBounded } from "../http/body.ts";
 import type { Http } from "../http/client.ts";
 import { Fault } from "../oci/fault.ts";
 import { answerFault, wholeAnswer } from "./answer.ts";
@@ -81,15 +81,22 @@ async function refresh(
     scope: wanted.join(" "),
   });
   if (service !== undefined) form.set("service", service);
-  const response = await http.transport({
+  const request = {
     method: "POST",
     url,
     headers: { "content-type": "application/x-www-form-urlencoded" },
     body: () => form.toString(),
     from: challengedUrl,
-  });
-  if (response.status === 404 || response.status === 405) return;
-  return readToken(response, { method: "POST", url });
+  } as const;
+  return wholeAnswer(
+    http.policy,
+    () => http.transport(request),
+    async (response) => {
+      if (response.status !== 404 && response.status !== 405) return readToken(response, request);
+      await discard(response, url);
+      return;
+    },
+  );
 }
 
 /** Fails on a realm that would carry credentials from https to the clear. */

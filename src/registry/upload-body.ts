@@ -1,3 +1,4 @@
+import { isStall } from "../http/stall.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Content } from "../oci/plan.ts";
 
@@ -12,7 +13,9 @@ interface Reading {
 /** A blob as request bodies. Bodies that follow each other share one reading of the content. */
 export class UploadBody {
   /** Why a body broke: the runtime would only say that the connection did. */
-  failure: unknown;
+  #failure: unknown;
+  /** A line on which a slice took too long may only be slow: of a stream each byte is noticed. */
+  #mustBeStream = false;
   readonly #content: Content;
   readonly #size: number;
   #opened = 0;
@@ -25,8 +28,14 @@ export class UploadBody {
 
   /** Before each request: what is known of the last one's body is forgotten. */
   begin(): void {
-    this.failure = undefined;
+    this.#failure = undefined;
     this.#opened = 0;
+  }
+
+  /** Why the request failed, `error` being what its sender knows. */
+  reasonOf(error: unknown): unknown {
+    this.#mustBeStream ||= isStall(error);
+    return this.#failure ?? error;
   }
 
   /** Whether the request took more than one try. */
@@ -40,7 +49,8 @@ export class UploadBody {
    */
   open(url: URL, from: number, to: number): Bun.BodyInit {
     this.#opened++;
-    const slice = url.protocol === "http:" ? this.#content.slice(from, to) : undefined;
+    const maySlice = url.protocol === "http:" && !this.#mustBeStream;
+    const slice = maySlice ? this.#content.slice(from, to) : undefined;
     return slice ?? this.#stream(from, to);
   }
 
@@ -63,7 +73,7 @@ export class UploadBody {
           controller.close();
           this.#idle = reading;
         } catch (error) {
-          this.failure = error;
+          this.#failure = error;
           controller.error(error);
         }
       },

@@ -236,7 +236,7 @@ class BlobUpload {
     const whole = body === undefined ? {} : { body };
     const headers = { ...OCTETS, ...(body === undefined ? {} : { "content-length": String(size) }) };
     this.#closing = filled;
-    await this.#send({ method: "PUT", url, headers, ...whole }, [201, 204], filled);
+    await this.#send({ method: "PUT", url, headers, ...whole, answers: "late" }, [201, 204], filled);
   }
 
   /** `session`: where to ask what has arrived when the request breaks. */
@@ -247,7 +247,7 @@ class BlobUpload {
       warnOf(answer.response, answer.url, this.#target.warn);
       return answer;
     } catch (error) {
-      const reason = this.#body.failure ?? error;
+      const reason = this.#body.reasonOf(error);
       if (isRetryable(reason)) this.#broken = session;
       throw reason;
     }

@@ -46,6 +46,35 @@ test("a body that is cut short is a failure of the network, never a short body",
   await raw.stop();
 });
 
+/** So many chunks of that length, one every few milliseconds. */
+async function dripping(count: number, length: number): Promise<Response> {
+  let left = count;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (left-- === 0) return controller.close();
+      await Bun.sleep(5);
+      controller.enqueue(new Uint8Array(length));
+    },
+  });
+  server = serve(() => new Response(body));
+  return plainWire({ method: "GET", url: server.url });
+}
+
+test("a body that drips is not read to its end, and may be asked for again", async () => {
+  const response = await dripping(400, 1);
+  const url = new URL(response.url);
+  await expect(readBounded(response, url, 400, 100)).rejects.toMatchObject({
+    code: "TOO_SLOW",
+    retryable: true,
+  });
+});
+
+test("a body that takes long and keeps its pace is read to its end", async () => {
+  const response = await dripping(60, 4096);
+  const url = new URL(response.url);
+  expect(await readBounded(response, url, 60 * 4096, 10)).toHaveLength(60 * 4096);
+});
+
 test("no body is no bytes", async () => {
   server = serve(() => new Response(null, { status: 204 }));
   expect(await read(server.url, 0)).toHaveLength(0);

@@ -6,7 +6,8 @@ import { wire } from "../../src/http/wire.ts";
 import { wireOptions } from "./server.ts";
 
 const SHORT = 100;
-const impatientWire = wire(wireOptions({ stallAfter: SHORT }));
+/** Ended by itself in the end, so that what nobody watches fails in words. */
+const impatient = () => wire(wireOptions({ stallAfter: SHORT, signal: AbortSignal.timeout(4000) }));
 const CREATED = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 const stops: (() => Promise<void> | void)[] = [];
@@ -67,8 +68,23 @@ test.each<["PATCH" | "PUT", string, number, (length: number) => Bun.BodyInit | P
   const url = listening((socket) => socket.pause());
   const made = await make(length);
   const body = made === "" ? {} : { body: () => made };
-  const exchange = impatientWire({ method, url, headers: sized(length), ...body });
+  const exchange = impatient()({ method, url, headers: sized(length), ...body });
   await expect(exchange).rejects.toMatchObject(STALLED);
+});
+
+test("an answer that may be late is waited for longer", async () => {
+  const url = listening(async (socket) => {
+    if (socket.data.count < 10) return;
+    await Bun.sleep(9 * SHORT);
+    socket.end(CREATED);
+  });
+  const request = { method: "PUT", url, headers: sized(10), body: () => new Uint8Array(10) } as const;
+  const [prompt, late] = await Promise.allSettled([
+    impatient()(request),
+    impatient()({ ...request, answers: "late" }),
+  ]);
+  expect(prompt).toMatchObject({ status: "rejected", reason: STALLED });
+  expect(late).toMatchObject({ status: "fulfilled", value: { status: 201 } });
 });
 
 test("a server that takes bytes slowly is not cut off", async () => {
@@ -80,7 +96,7 @@ test("a server that takes bytes slowly is not cut off", async () => {
     if (socket.data.count >= length) socket.end(CREATED);
   });
   const body = () => stream(length / 4096, 4096);
-  const response = await impatientWire({ method: "PUT", url, headers: sized(length), body });
+  const response = await impatient()({ method: "PUT", url, headers: sized(length), body });
   expect(response.status).toBe(201);
 });
 
@@ -89,7 +105,7 @@ test("a stream that comes up with its bytes slowly is not the server's fault", a
     if (socket.data.count >= 3000) socket.end(CREATED);
   });
   const body = () => stream(3, 1000, 6 * SHORT);
-  expect((await impatientWire({ method: "PATCH", url, headers: sized(3000), body })).status).toBe(201);
+  expect((await impatient()({ method: "PATCH", url, headers: sized(3000), body })).status).toBe(201);
 });
 
 test("what cannot be watched on its way has the time that a slow line needs for it", async () => {
@@ -100,6 +116,6 @@ test("what cannot be watched on its way has the time that a slow line needs for 
     socket.end(CREATED);
   });
   const body = await file(length);
-  const exchange = impatientWire({ method: "PATCH", url, headers: sized(length), body: () => body });
+  const exchange = impatient()({ method: "PATCH", url, headers: sized(length), body: () => body });
   expect((await exchange).status).toBe(201);
 });

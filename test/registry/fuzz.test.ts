@@ -10,30 +10,10 @@ import { locationOf } from "../../src/registry/upload-address.ts";
 import { arrivedAfter, minimumOf } from "../../src/registry/upload-answer.ts";
 import { startRegistry } from "../support/registry.ts";
 import { clientOf, scripted, tags } from "./ask-for-tags.ts";
+import { broken, sendable } from "./broken-headers.ts";
 import { stoppedAfterEach } from "./started.ts";
 
 const started = stoppedAfterEach();
-
-/** Headers as a hostile or a broken server may send them: real ones with pieces cut out, doubled and swapped. */
-function broken(...samples: string[]): fc.Arbitrary<string> {
-  const pieces = fc.constantFrom(
-    ...samples.flatMap((sample) => sample.split(/(?=[\s,;="<>/:-])/)),
-    '"',
-    "\\",
-    "=",
-    ",",
-  );
-  return fc.oneof(
-    fc.array(pieces, { maxLength: 30 }).map((parts) => parts.join("")),
-    fc.string({ unit: "binary-ascii", maxLength: 60 }),
-    fc.constantFrom(...samples),
-  );
-}
-
-/** What a header may carry at all. */
-function sendable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, " ").trim();
-}
 
 function answering(headers: Record<string, string>): Response {
   return new Response(null, { status: 202, headers });

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import type { Credentials } from "../../src/registry/credentials.ts";
+import { serveRaw } from "../http/server.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistryOptions } from "../support/registry.ts";
-import { clientOf, PUSH, scripted, tags } from "./ask-for-tags.ts";
+import { challenge, clientOf, PUSH, scripted, tags } from "./ask-for-tags.ts";
 import { stoppedAfterEach } from "./started.ts";
 
 const ROBOT = { username: "robot", password: "s3cret-w0rd" };
@@ -37,6 +38,24 @@ test.each([404, 405])("a token server that answers %i to POST is asked by GET", 
     request.method === "POST" ? new Response(null, { status }) : Response.json({ token: "good" }),
   );
   expect((await tags(clientOf(registry, IDENTITY))).status).toBe(200);
+});
+
+test("an answer to POST that breaks off is asked for again", async () => {
+  const whole = JSON.stringify({ token: "good" });
+  const server = serveRaw((_, count) =>
+    count === 1
+      ? { status: 200, body: whole.slice(0, 5), length: whole.length }
+      : { status: 200, body: whole },
+  );
+  await started(server);
+  const registry = await start({
+    intercept: (request) =>
+      request.headers.get("authorization") === "Bearer good"
+        ? Response.json({ tags: [] })
+        : challenge(`Bearer realm="${server.url}",service="s"`),
+  });
+  expect((await tags(clientOf(registry, IDENTITY))).status).toBe(200);
+  expect(server.requests.map(({ method }) => method)).toEqual(["POST", "POST"]);
 });
 
 test("an identity token that is refused is reported with what was asked, and not shown", async () => {

@@ -6,9 +6,9 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { Fault, faultKind } from "../../src/oci/fault.ts";
 import type { ByteStream, Content } from "../../src/oci/plan.ts";
 import { faultOf, textOf } from "../support/faults.ts";
-import { startRegistry } from "../support/registry.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { breakingProxy } from "./breaking-proxy.ts";
-import { BYTES, DIGEST, expectStored, inArchive, STREAMED, send, steps } from "./send-blob.ts";
+import { BYTES, DIGEST, expectStored, inArchive, inPieces, STREAMED, send, steps } from "./send-blob.ts";
 import { stoppedAfterEach } from "./started.ts";
 import { startUploadServer, type UploadServerOptions } from "./upload-server.ts";
 
@@ -73,17 +73,59 @@ test.each<[string, Record<string, string>, number]>([
   expect(steps(server)).toEqual(["POST", ...Array.from({ length: times }, () => "PATCH")]);
 });
 
+/** Never answers the first request of a kind. */
+async function hangingIn(method: string): Promise<{ registry: TestRegistry; times: () => number }> {
+  let times = 0;
+  const intercept = (request: Request) =>
+    request.method === method && times++ === 0 ? new Promise<never>(() => {}) : undefined;
+  return { registry: await started(startRegistry({ intercept })), times: () => times };
+}
+
+/** What nobody notices ends by itself, so that it fails in words. */
+const impatience = () => ({ stallAfter: 40, signal: AbortSignal.timeout(4000) });
+
+test.each([429, 503])(
+  "a wait that a registry asks for in an upload (%i) ends at once when the run is interrupted",
+  async (status) => {
+    const abort = new AbortController();
+    const server = await start({
+      script: ({ method }) => {
+        if (method !== "PATCH") return;
+        setTimeout(() => abort.abort(new Error("interrupted")), 50);
+        return new Response(null, { status, headers: { "retry-after": "300" } });
+      },
+    });
+    const failure = send(server.url, { signal: abort.signal }).catch((error: unknown) => error);
+    expect(await Promise.race([failure, Bun.sleep(3000)])).toMatchObject({ message: "interrupted" });
+    expect(steps(server)).toEqual(["POST", "PATCH"]);
+  },
+);
+
 test.each(["PATCH", "PUT"])("a registry that hangs in a %s is asked again", async (method) => {
-  let hung = 0;
-  const registry = await started(
-    startRegistry({
-      intercept: (request) =>
-        request.method === method && hung++ === 0 ? new Promise<never>(() => {}) : undefined,
-    }),
-  );
-  await send(registry.url, { stallAfter: 40 });
-  expect(hung).toBe(2);
+  const { registry, times } = await hangingIn(method);
+  await send(registry.url, impatience());
+  expect(times()).toBe(2);
   await expectStored(registry);
+});
+
+test("a slice that took too long goes as a stream the next time", async () => {
+  const { registry } = await hangingIn("PATCH");
+  const bytes = BYTES.subarray(0, 1000);
+  const opened: string[] = [];
+  const content: Content = {
+    stream: (from) => {
+      opened.push("stream");
+      return inPieces(bytes.subarray(from));
+    },
+    slice: (from, to) => {
+      opened.push("slice");
+      return new Blob([bytes.slice(from, to)]);
+    },
+  };
+  const blob = { content, digest: digestOf(bytes), size: bytes.length };
+  await send(registry.url, { ...blob, ...impatience() });
+  expect(opened).toEqual(["slice", "stream"]);
+  expect((await registry.store.blob("a/b", blob.digest))?.size).toBe(1000);
 });
 
 test("a session that was open already is not used again once it has failed", async () => {

@@ -17,6 +17,8 @@ export interface Nginx {
 export interface NginxOptions {
   /** `HOST:PORT` of what is behind it, on plain http. */
   upstream: string;
+  /** Parameters of its own address, e.g. `ssl`. */
+  listen?: string;
   /** Directives for all servers. */
   http?: string;
   /** Directives for the way to the upstream. */
@@ -24,7 +26,8 @@ export interface NginxOptions {
 }
 
 /** A reverse proxy as a process of its own, on a free port. */
-export async function startNginx({ upstream, http = "", location = "" }: NginxOptions): Promise<Nginx> {
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
+  const { upstream, listen = "", http = "", location = "" } = options;
   const folder = await mkdtemp(join(tmpdir(), "eksa-airgap-nginx-"));
   const host = `127.0.0.1:${await freePort()}`;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -43,7 +46,7 @@ access_log ${folder}/answers.log answers;
 client_max_body_size 0;
 ${http}
 server {
-listen ${host};
+listen ${host} ${listen};
 location / {
 proxy_pass http://${upstream};
 proxy_http_version 1.1;
@@ -80,6 +83,7 @@ async function run(folder: string, host: string): Promise<Bun.Subprocess> {
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
   for (let tries = 0; tries < 200 && child.exitCode === null; tries++) {
     try {
+      // On a port for TLS this has an answer, too.
       await fetch(`http://${host}/`);
       return child;
     } catch {

@@ -1,0 +1,26 @@
+import { Fault } from "../oci/fault.ts";
+
+/** A target, and all of its parameters. */
+const LINK = /<([^<>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)/g;
+const PARAMETER = /;\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/g;
+
+/**
+ * Where a list goes on that was read at `url`; undefined at its end. Fails when that is on another host:
+ * whatever is there is not this registry's list. Spec: RFC 8288, 3.
+ */
+export function nextPage({ headers }: Response, url: URL): URL | undefined {
+  const links = [...(headers.get("link") ?? "").matchAll(LINK)];
+  const target = links.find(([, , parameters = ""]) => relations(parameters).includes("next"))?.[1];
+  if (target === undefined) return;
+  const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
+  if (next?.origin === url.origin) return next;
+  throw new Fault(`cannot list referrers: ${url.host} says that its list goes on somewhere else`);
+}
+
+/** Of several `rel` the first counts. */
+function relations(parameters: string): string[] {
+  for (const [, name = "", quoted, plain = ""] of parameters.matchAll(PARAMETER)) {
+    if (name.toLowerCase() === "rel") return (quoted ?? plain).toLowerCase().split(/\s+/);
+  }
+  return [];
+}
