@@ -2,7 +2,8 @@ import { Fault } from "../oci/fault.ts";
 import type { ManifestBytes } from "../oci/manifest.ts";
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { ArchiveSource, type Pinned } from "./source.ts";
+import type { Pinned } from "./roots.ts";
+import { ArchiveSource } from "./source.ts";
 
 /** Several archives as one: deltas, and what they build on. */
 export class CombinedSource implements Source {

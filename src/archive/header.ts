@@ -51,6 +51,8 @@ export interface Header {
   size: number;
   /** POSIX typeflag: `0` a file, `5` a directory, `x` extended records for the next header, … */
   type: string;
+  /** What a link points to. */
+  link?: string;
 }
 
 /**
@@ -63,13 +65,21 @@ export function decodeHeader(block: Uint8Array, offset: number): Header | undefi
   let sum = 0;
   for (let index = 0; index < BLOCK; index++) sum += index >= 148 && index < 156 ? 32 : (block[index] ?? 0);
   if (stored !== sum) throw broken(offset, "its checksum is wrong");
-  const size = octal(block, 124, 12);
-  if (size === undefined) throw broken(offset, "its size is not a number");
-  const isUstar = text(block, 257, 5) === "ustar";
+  const size = number(block, 124, 12);
+  if (size === undefined) throw broken(offset, "its size is not a number of bytes");
+  // GNU's own format has the same magic but for this byte, and other things where the prefix would be.
+  const isUstar = text(block, 257, 6) === "ustar" && block[262] === 0;
   const prefix = isUstar ? text(block, 345, 155) : "";
   const name = text(block, 0, 100);
-  const type = String.fromCharCode(block[156] ?? 0);
-  return { name: prefix === "" ? name : `${prefix}/${name}`, size, type: type === "\0" ? "0" : type };
+  const type = block[156] === 0 ? "0" : String.fromCharCode(block[156] ?? 0);
+  const header: Header = { name: prefix === "" ? name : `${prefix}/${name}`, size, type };
+  if (type === "1" || type === "2") header.link = text(block, 157, 100);
+  return header;
+}
+
+/** A name that GNU's long-name headers carry: it ends where a NUL is. */
+export function decodeLongName(body: Uint8Array): string {
+  return text(body, 0, body.length);
 }
 
 /** The records of a PAX header's body: `LENGTH KEY=VALUE\n` each. Fails when they do not add up. */
@@ -77,9 +87,10 @@ export function decodePax(body: Uint8Array, offset: number): Map<string, string>
   const records = new Map<string, string>();
   for (let at = 0; at < body.length; ) {
     const space = body.indexOf(32, at);
-    const length = space < 0 ? Number.NaN : Number(decoder.decode(body.subarray(at, space)));
+    const digits = decoder.decode(body.subarray(at, Math.min(Math.max(space, at), at + 10)));
+    const length = /^\d{1,9}$/.test(digits) ? Number(digits) : 0;
     const end = at + length;
-    if (!Number.isInteger(length) || length < 5 || end > body.length || body[end - 1] !== 10) {
+    if (length < 5 || end <= space || end > body.length || body[end - 1] !== 10) {
       throw broken(offset, "its extended records do not add up");
     }
     const [key, ...value] = decoder.decode(body.subarray(space + 1, end - 1)).split("=");
@@ -89,8 +100,18 @@ export function decodePax(body: Uint8Array, offset: number): Map<string, string>
   return records;
 }
 
-export function broken(offset: number, why: string): Fault {
-  return new Fault(`cannot read the tar header at byte ${offset}: ${why}`, { kind: "mismatch" });
+/** A header that cannot be what it says, and the byte at which it starts. */
+export class BrokenHeader extends Fault {
+  readonly offset: number;
+
+  constructor(offset: number, why: string) {
+    super(`cannot read the tar header at byte ${offset}: ${why}`, { kind: "mismatch" });
+    this.offset = offset;
+  }
+}
+
+export function broken(offset: number, why: string): BrokenHeader {
+  return new BrokenHeader(offset, why);
 }
 
 function ustar(name: string, size: number, type: string): Uint8Array {
@@ -118,6 +139,17 @@ function paxRecord(key: string, value: string): string {
   const guess = rest + String(rest).length;
   const length = rest + String(guess).length;
   return `${length} ${key}=${value}\n`;
+}
+
+/** A number in either way of writing: octal digits, or GNU's base 256; undefined when it is out of bounds. */
+function number(block: Uint8Array, at: number, length: number): number | undefined {
+  const first = block[at] ?? 0;
+  if (first < 0x80) return octal(block, at, length);
+  // The first byte is a mark alone: with more bits it starts a negative number, or one beyond any disk.
+  if (first !== 0x80) return;
+  let value = 0;
+  for (const byte of block.subarray(at + 1, at + length)) value = value * 256 + byte;
+  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** An octal field, ended by a space or NUL; undefined when it holds anything else. */

@@ -32,7 +32,7 @@ export interface Layout {
 
 export const LAYOUT_FILE = "oci-layout";
 export const INDEX_FILE = "index.json";
-const DOCKER_FILE = "manifest.json";
+export const DOCKER_FILE = "manifest.json";
 
 /** What makes an archive a delta. */
 export interface Delta {

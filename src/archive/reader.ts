@@ -1,24 +1,34 @@
-import { statSync } from "node:fs";
 import { Fault } from "../oci/fault.ts";
+import { quoted } from "./entry-name.ts";
 import { type Extent, FileSet } from "./files.ts";
-import { BLOCK, broken, decodeHeader, decodePax, END_MARKER_BYTES, padded } from "./header.ts";
+import { BLOCK, BrokenHeader, decodeHeader, END_MARKER_BYTES, padded } from "./header.ts";
+import { Listing } from "./listing.ts";
+import { type FoundArchive, findArchive, volumeName } from "./volumes.ts";
 
-/** Extended records are names and numbers: a few hundred bytes. */
-const MAX_PAX_BYTES = 64 * 1024;
-/** A tar on disk, read by offset. */
+/** Entries no larger follow each other closely: their headers are read many at once. */
+const SMALL_BYTES = 16 * 1024;
+const WINDOW_BYTES = 256 * 1024;
+/** Read at once of a header that is far from the last one. */
+const LONE_BYTES = 4 * 1024;
+/** Writers fill up the last record with zeros: 10 KiB of them by default. */
+const MOST_PADDING_BYTES = 1024 * 1024;
+
+/** A tar on disk, in one piece or in volumes, read by offset. Offsets are those of the whole. */
 export class TarFile {
+  /** As the user named it. */
   readonly path: string;
   /** bytes */
   readonly size: number;
+  readonly #found: FoundArchive;
   readonly #files: FileSet;
+  #window: { bytes: Uint8Array; start: number } = { bytes: new Uint8Array(), start: 0 };
 
+  /** Fails when one of its files is missing, cannot be opened or has not the size that it must have. */
   constructor(path: string) {
     this.path = path;
+    this.#found = findArchive(path);
     try {
-      // Looked at before it is opened: to open a pipe would wait for a writer.
-      const found = statSync(path);
-      if (!found.isFile()) throw new Fault("it is not a file");
-      this.#files = new FileSet([{ path, size: found.size }], "r");
+      this.#files = new FileSet(this.#found.members, "r");
     } catch (cause) {
       throw new Fault(`cannot open ${path}`, { cause });
     }
@@ -30,34 +40,32 @@ export class TarFile {
   }
 
   /**
-   * Every file in it by name. Reads headers only. Fails with the offset on a broken header, a name that
-   * comes twice, an entry that is neither file nor directory, or an archive that is cut short.
+   * Every file in it by name. Reads headers only, as many at once as lie close together. Fails with the
+   * offset on a broken header, on whatever a listing refuses, and on an archive that is cut short.
    */
   entries(): Map<string, Extent> {
-    const found = new Map<string, Extent>();
-    let extended = new Map<string, string>();
-    for (let at = 0; ; ) {
-      if (at + BLOCK > this.size) throw this.#cutShort(`there is no end marker at byte ${at}`);
-      const header = decodeHeader(this.read(at, BLOCK), at);
-      if (header === undefined) {
-        if (at + END_MARKER_BYTES <= this.size) return found;
-        throw this.#cutShort(`half an end marker is at byte ${at}`);
+    const listing = new Listing();
+    let at = 0;
+    try {
+      for (;;) {
+        const header = decodeHeader(this.#near(at, BLOCK, "there is no end marker"), at);
+        if (header === undefined) break;
+        const { size, kind } = listing.add(header, at);
+        const offset = at + BLOCK;
+        if (offset + size > this.size) {
+          throw this.#cutShort(
+            `${quoted(header.name)} at byte ${at} should end at byte ${BigInt(offset) + BigInt(size)}`,
+          );
+        }
+        if (kind === "extension") listing.extend(this.#near(offset, size, "a header ends"));
+        at = offset + padded(size);
       }
-      const isExtension = header.type === "x" || header.type === "g";
-      const size = isExtension ? header.size : sizeOf(extended.get("size"), header.size, at);
-      const offset = at + BLOCK;
-      if (offset + size > this.size) {
-        throw this.#cutShort(`\`${header.name}\` at byte ${at} should end at byte ${offset + size}`);
-      }
-      if (isExtension) {
-        if (size > MAX_PAX_BYTES) throw broken(at, `it has ${size} bytes of extended records`);
-        // A global header speaks of metadata that we do not use.
-        if (header.type === "x") extended = decodePax(this.read(offset, size), at);
-      } else {
-        this.#enter(found, extended.get("path") ?? header.name, { offset, size, type: header.type, at });
-        extended = new Map();
-      }
-      at = offset + padded(size);
+      this.#assertEnd(at);
+      return listing.finish(at);
+    } catch (error) {
+      throw error instanceof BrokenHeader ? this.#inVolume(error) : error;
+    } finally {
+      this.#window = { bytes: new Uint8Array(), start: 0 };
     }
   }
 
@@ -74,29 +82,73 @@ export class TarFile {
     return this.#files.chunks(extent);
   }
 
+  /** Undefined where an extent lies in several volumes. */
   slice(extent: Extent): Blob | undefined {
     return this.#files.slice(extent);
   }
 
-  #enter(found: Map<string, Extent>, name: string, entry: Extent & { type: string; at: number }): void {
-    if (entry.type === "5") return;
-    if (entry.type !== "0") throw broken(entry.at, `\`${name}\` is of type \`${entry.type}\`, not a file`);
-    if (found.has(name)) throw broken(entry.at, `\`${name}\` is there twice`);
-    found.set(name, { offset: entry.offset, size: entry.size });
+  /** The volume that a byte lies in; undefined where there are none. */
+  volumeAt(offset: number): string | undefined {
+    return this.#found.isSplit ? this.#files.memberAt(offset)?.path : undefined;
+  }
+
+  /** A few bytes of, or just behind, a header. Fails when the file ends before. */
+  #near(at: number, length: number, what: string): Uint8Array {
+    if (at + length > this.size) throw this.#cutShort(`${what} at byte ${at}`);
+    const { bytes, start } = this.#window;
+    const end = start + bytes.length;
+    if (at < start || at + length > end) {
+      const span = Math.max(length, at - end < SMALL_BYTES ? WINDOW_BYTES : LONE_BYTES);
+      this.#window = { bytes: this.read(at, Math.min(span, this.size - at)), start: at };
+    }
+    const from = at - this.#window.start;
+    return this.#window.bytes.subarray(from, from + length);
+  }
+
+  /** Two blocks of zeros at `at`, and in volumes nothing but a little padding behind them. */
+  #assertEnd(at: number): void {
+    const what = "half an end marker is";
+    const isEnd = this.#near(at, END_MARKER_BYTES, what).every((byte) => byte === 0);
+    if (!isEnd) throw this.#cutShort(`${what} at byte ${at}`);
+    if (!this.#found.isSplit) return;
+    const end = at + END_MARKER_BYTES;
+    const left = this.size - end;
+    if (left <= MOST_PADDING_BYTES && this.read(end, left).every((byte) => byte === 0)) return;
+    const name = this.#files.memberAt(end)?.path;
+    throw new Fault(`cannot read ${this.path}: the archive ends at byte ${end}, where ${name} goes on`, {
+      hint: "put away volumes that belong to another archive",
+      kind: "mismatch",
+    });
   }
 
   #cutShort(why: string): Fault {
     return new Fault(`cannot read ${this.path}: it is cut short`, {
       cause: new Fault(`${why}, and the file has ${this.size} bytes`),
-      hint: "copy the file again, and compare its size and checksum with the original's",
+      hint: this.#found.isSplit
+        ? this.#hintForLastVolume()
+        : "copy the file again, and compare its size and checksum with the original's",
       kind: "mismatch",
     });
   }
-}
 
-function sizeOf(extended: string | undefined, plain: number, at: number): number {
-  if (extended === undefined) return plain;
-  const size = /^\d{1,16}$/.test(extended) ? Number(extended) : Number.NaN;
-  if (!Number.isSafeInteger(size)) throw broken(at, "its extended size is not a number of bytes");
-  return size;
+  /** A last volume as long as the others is not the last. */
+  #hintForLastVolume(): string {
+    const { members } = this.#files;
+    const [first, last] = [members[0], members.at(-1)];
+    const missing = `put \`${volumeName(this.#found.path, members.length)}\` beside the others: it is missing`;
+    const again = `copy \`${last?.path}\` again: it is truncated`;
+    if (members.length === 1) return `${missing}, or ${again}`;
+    return last?.size === first?.size ? missing : again;
+  }
+
+  /** Says which of the volumes is not what it should be. */
+  #inVolume(fault: BrokenHeader): Fault {
+    const name = this.volumeAt(fault.offset);
+    if (name === undefined) return fault;
+    return new Fault(`cannot read ${this.path}: its volume ${name} does not fit`, {
+      cause: fault,
+      hint: `compare the checksum of \`${name}\`, and of the volume before it, with the originals': it may be damaged, swapped or of another set`,
+      kind: "mismatch",
+    });
+  }
 }

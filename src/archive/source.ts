@@ -1,36 +1,17 @@
-import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
+import { type Digest, digestOf } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
-import {
-  describe,
-  isRecord,
-  MAX_MANIFEST_BYTES,
-  type ManifestBytes,
-  parseDescriptor,
-  parseManifest,
-} from "../oci/manifest.ts";
+import { describe, MAX_MANIFEST_BYTES, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
-import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
 import type { Extent } from "./files.ts";
-import {
-  BASES_ANNOTATION,
-  INDEX_FILE,
-  LAYOUT_FILE,
-  NAME_ANNOTATION,
-  REPOSITORY_ANNOTATION,
-} from "./layout.ts";
+import { INDEX_FILE, LAYOUT_FILE } from "./layout.ts";
 import { pathOf } from "./path.ts";
 import { TarFile } from "./reader.ts";
+import { type ArchiveIndex, noLayout, type Pinned, readIndex } from "./roots.ts";
 
 /** An index of a hundred thousand names. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
-
-export type Pinned = Reference & { digest: Digest };
-
-interface IndexEntry {
-  reference: Pinned;
-  isNamed: boolean;
-}
 
 /** An archive as a source: read in place by offset, nothing unpacked. */
 export class ArchiveSource implements Source {
@@ -50,11 +31,11 @@ export class ArchiveSource implements Source {
     this.#tar = new TarFile(path);
     try {
       this.#extents = this.#tar.entries();
-      const { bytes, entries, bases } = this.#readIndex();
-      this.indexDigest = digestOf(bytes);
+      const { roots, bases, digest } = this.#readIndex();
+      this.indexDigest = digest;
       this.bases = bases;
-      this.references = entries.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
-      this.nameless = entries.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
+      this.references = roots.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
+      this.nameless = roots.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
     } catch (error) {
       this.#tar.close();
       throw error;
@@ -88,6 +69,12 @@ export class ArchiveSource implements Source {
     const { digest } = reference;
     if (digest === undefined)
       throw new Fault(`cannot find ${formatReference(reference)} by tag in an archive`);
+    if (!this.#extents.has(pathOf(digest))) {
+      throw new Fault(`cannot read ${this.#tar.path}: \`${pathOf(digest)}\` is not in it`, {
+        hint: "make the archive anew with every platform: `skopeo copy --all` does, `docker save` keeps only those that were pulled",
+        kind: "mismatch",
+      });
+    }
     const bytes = this.#readBounded(pathOf(digest), MAX_MANIFEST_BYTES);
     assertDigest(bytes, digest);
     return { descriptor: describe(parseManifest(bytes), digest, bytes.length), bytes };
@@ -111,40 +98,11 @@ export class ArchiveSource implements Source {
     return extent;
   }
 
-  #readIndex(): { bytes: Uint8Array; entries: IndexEntry[]; bases: Digest[] } {
-    if (!this.#extents.has(LAYOUT_FILE) || !this.#extents.has(INDEX_FILE)) {
-      throw new Fault(`cannot read ${this.#tar.path} as an archive: it has no \`${INDEX_FILE}\``, {
-        hint: "make it with `eksa-airgap export artifacts`",
-      });
-    }
+  #readIndex(): ArchiveIndex & { digest: Digest } {
+    if (!this.#extents.has(INDEX_FILE)) throw noLayout(this.#tar.path, this.#extents);
+    if (!this.#extents.has(LAYOUT_FILE)) throw this.#damaged(`it has no \`${LAYOUT_FILE}\``);
     const bytes = this.#readBounded(INDEX_FILE, MAX_INDEX_BYTES);
-    let index: unknown;
-    try {
-      index = JSON.parse(new TextDecoder().decode(bytes));
-    } catch (cause) {
-      throw this.#damaged(`its \`${INDEX_FILE}\` is not JSON`, cause);
-    }
-    if (!isRecord(index) || !Array.isArray(index.manifests)) {
-      throw this.#damaged(`its \`${INDEX_FILE}\` lists no manifests`);
-    }
-    const entries = index.manifests.map((item, position) => this.#readEntry(item, position));
-    return { bytes, entries, bases: basesOf(index.annotations) };
-  }
-
-  #readEntry(item: unknown, position: number): IndexEntry {
-    const where = `manifests[${position}]`;
-    try {
-      const { digest, annotations } = parseDescriptor(item, where);
-      const name = annotations?.[NAME_ANNOTATION.containerd] ?? annotations?.[NAME_ANNOTATION.oci];
-      if (name !== undefined) return { reference: { ...parseReference(name), digest }, isNamed: true };
-      const repository = annotations?.[REPOSITORY_ANNOTATION];
-      if (repository === undefined) throw new Fault(`\`${where}\` has no name`);
-      const reference = { ...parseReference(`${repository}@${digest}`), digest };
-      if (reference.tag !== undefined) throw new Fault(`\`${where}\` has a tag in its repository`);
-      return { reference, isNamed: false };
-    } catch (cause) {
-      throw this.#damaged(`its \`${INDEX_FILE}\` is broken`, cause);
-    }
+    return { ...readIndex(bytes, this.#tar.path), digest: digestOf(bytes) };
   }
 
   #readBounded(name: string, limit: number): Uint8Array {
@@ -154,16 +112,10 @@ export class ArchiveSource implements Source {
     return this.#tar.read(extent.offset, extent.size);
   }
 
-  #damaged(why: string, cause?: unknown): Fault {
+  #damaged(why: string): Fault {
     return new Fault(`cannot read ${this.#tar.path}: ${why}`, {
-      ...(cause === undefined ? {} : { cause }),
       hint: "copy the file again, or export it anew",
       kind: "mismatch",
     });
   }
-}
-
-function basesOf(annotations: unknown): Digest[] {
-  const text = isRecord(annotations) ? annotations[BASES_ANNOTATION] : undefined;
-  return typeof text === "string" ? text.split(",").filter(isDigest) : [];
 }

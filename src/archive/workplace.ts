@@ -16,7 +16,7 @@ import { FileSet, type Member } from "./files.ts";
 import { type Beginning, type Cut, Journal, type Unfinished } from "./journal.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { type Lock, lockOutput } from "./lock.ts";
-import { volumePath, volumesOf } from "./volumes.ts";
+import { volumeName, volumesOf } from "./volumes.ts";
 
 /** The files that an archive is written to, and the record of what is in them. */
 export class Work {
@@ -137,7 +137,7 @@ export class Workplace {
 
   #lookAround(): Unfinished | undefined {
     const journal = journalOf(this.output);
-    const partial = [`${this.output}.partial`, `${volumePath(this.output, 0)}.partial`].find(existsSync);
+    const partial = [`${this.output}.partial`, `${volumeName(this.output, 0)}.partial`].find(existsSync);
     const found = existsSync(journal) ? Journal.read(journal) : undefined;
     if (found === undefined) {
       if (partial !== undefined && statSync(partial).size > 0) throw nobodys(partial, journal);
@@ -157,8 +157,8 @@ export class Workplace {
 
   /** An older set may have had more. */
   #removeVolumesFrom(index: number): void {
-    for (let next = index; existsSync(volumePath(this.output, next)); next++) {
-      rmSync(volumePath(this.output, next));
+    for (let next = index; existsSync(volumeName(this.output, next)); next++) {
+      rmSync(volumeName(this.output, next));
     }
   }
 }

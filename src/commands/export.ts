@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Delta, type Layout, layOut } from "../archive/layout.ts";
-import { volumePath } from "../archive/volumes.ts";
+import { volumeName } from "../archive/volumes.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import { Fault } from "../oci/fault.ts";
@@ -173,7 +173,7 @@ function usage(message: string, hint: string): Fault {
 /** A finished output is kept when it is already right; another is never written over unasked. */
 async function isThereAlready({ values, log, signal }: ExportRun, layout: Layout): Promise<boolean> {
   const { output, force, splitSize } = values;
-  const first = splitSize === undefined ? output : volumePath(output, 0);
+  const first = splitSize === undefined ? output : volumeName(output, 0);
   if (force || !existsSync(first)) return false;
   log.info(`checking the existing ${first}`);
   if (await matchesLayout(first, layout, signal)) {

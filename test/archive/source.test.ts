@@ -141,6 +141,8 @@ describe("an index", () => {
   const digest = digestOf(text("{}"));
   const good = { mediaType: "x", digest, size: 2, annotations: { "io.containerd.image.name": "a.b/x:1" } };
 
+  const named = (name: string) => ({ ...good, annotations: { "io.containerd.image.name": name } });
+
   test("of another tool names by the standard's annotation", async () => {
     const annotations = { "org.opencontainers.image.ref.name": "a.b/y:2" };
     const archive = await withIndex({ manifests: [{ ...good, annotations }] });
@@ -157,17 +159,74 @@ describe("an index", () => {
     ["with an entry that is no descriptor", { manifests: [7] }],
     ["with a digest that is none", { manifests: [{ ...good, digest: "sha256:../../etc/passwd" }] }],
     ["with a negative size", { manifests: [{ ...good, size: -1 }] }],
-    ["with an entry without a name", { manifests: [{ ...good, annotations: {} }] }],
-    [
-      "with a name that is none",
-      { manifests: [{ ...good, annotations: { "io.containerd.image.name": "../x" } }] },
-    ],
+    ["with the name of another digest", { manifests: [named(`a.b/x@sha256:${"0".repeat(64)}`)] }],
   ])("%s is damage", async (_, index) => {
     const archive = await withIndex(index);
     const fault = await faultOf(() => new ArchiveSource(archive));
     expect(faultKind(fault)).toBe("mismatch");
     expect(textOf(fault)).toContain("index.json");
   });
+});
+
+describe("whose name counts", () => {
+  const [containerd, oci] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+  const { root } = rawImage(["x"]);
+
+  const readWith = async (annotations: Record<string, string>) => {
+    const archive = await withIndex({ manifests: [{ ...root, annotations }] });
+    return opened(archive, ({ references }) => references.map(formatReference));
+  };
+
+  test.each<[string, Record<string, string>]>([
+    ["docker's, beside a tag alone", { [containerd]: "a.b/x:1", [oci]: "1" }],
+    ["OCI's, beside a name that is not full", { [containerd]: "x:1", [oci]: "a.b/x:1" }],
+    ["OCI's by itself", { [oci]: "a.b/x:1" }],
+    ["docker's, where both are full", { [containerd]: "a.b/x:1", [oci]: "a.b/y:2" }],
+  ])("%s", async (_, annotations) => {
+    expect(await readWith(annotations)).toEqual(["a.b/x:1"]);
+  });
+
+  test.each<[string, Record<string, string>, string, string]>([
+    ["no name", {}, "has no name", "made.tar oci-archive:NEW.tar:HOST/REPOSITORY:TAG"],
+    ["a tag alone", { [oci]: "latest" }, "is called `latest`", "made.tar:latest oci-archive:NEW.tar:HOST"],
+    ["no host", { [containerd]: "library/x:1" }, "is called `library/x:1`", "made.tar:library/x:1"],
+    ["no tag", { [oci]: "a.b/x" }, "is called `a.b/x`", "skopeo copy"],
+    ["dots for a host", { [oci]: "../x" }, "is called `../x`", "skopeo copy"],
+  ])("%s is not enough: the root is named, and what to do", async (_, annotations, says, hint) => {
+    const fault = await faultOf(() => readWith(annotations));
+    expect(faultKind(fault)).toBe("failed");
+    expect(textOf(fault)).toContain(`\`manifests[0]\` of its \`index.json\`, ${root.digest}, ${says}`);
+    expect(fault.hint).toContain(hint);
+  });
+
+  test("several without one are counted", async () => {
+    const archive = await withIndex({ manifests: [root, root, root] });
+    expect(textOf(await faultOf(() => new ArchiveSource(archive)))).toContain(", and 2 more likewise");
+  });
+
+  test("images that docker saved by id have none", async () => {
+    const fault = await faultOf(async () => new ArchiveSource(await withIndex({ manifests: null })));
+    expect(fault.message).toContain("names no image");
+    expect(fault.hint).toContain("docker save HOST/REPOSITORY:TAG");
+  });
+});
+
+test("a docker archive is refused by that name", async () => {
+  const archive = await tarOf({ "manifest.json": "[]", repositories: "{}" });
+  const fault = await faultOf(() => new ArchiveSource(archive));
+  expect(fault.kind).toBe("failed");
+  expect(fault.message).toContain("it is a docker archive");
+  expect(fault.hint).toContain(`skopeo copy docker-archive:${archive} oci-archive:`);
+});
+
+test("an index whose platforms are not all there is refused, with the tools that leave some out", async () => {
+  const source = new ArchiveSource(path);
+  const absent = { registry: "a.b", repository: "x", digest: rawImage(["elsewhere"]).root.digest };
+  const fault = await faultOf(() => source.manifest(absent));
+  expect(fault.kind).toBe("mismatch");
+  expect(fault.message).toContain("is not in it");
+  expect(fault.hint).toContain("`docker save` keeps only those that were pulled");
+  source.close();
 });
 
 test("a tar of something else is no archive, and not called damaged", async () => {

@@ -1,0 +1,146 @@
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import { isRecord, parseDescriptor } from "../oci/manifest.ts";
+import { parseReference, type Reference } from "../oci/reference.ts";
+import { quoted } from "./entry-name.ts";
+import {
+  BASES_ANNOTATION,
+  DOCKER_FILE,
+  INDEX_FILE,
+  NAME_ANNOTATION,
+  REPOSITORY_ANNOTATION,
+} from "./layout.ts";
+
+export type Pinned = Reference & { digest: Digest };
+
+/** What an `index.json` lists. */
+interface ArchiveRoot {
+  reference: Pinned;
+  /** Otherwise the reference says only which repository it belongs to. */
+  isNamed: boolean;
+}
+
+/** What an archive says of itself in its `index.json`. */
+export interface ArchiveIndex {
+  roots: ArchiveRoot[];
+  /** Of a delta: the digests of the `index.json` of the archives that it builds on. */
+  bases: Digest[];
+}
+
+/**
+ * An `index.json`, whoever wrote it; its roots in their order. `archive` is its file, for messages.
+ * Fails on one that is broken, and on a root without a full name.
+ */
+export function readIndex(bytes: Uint8Array, archive: string): ArchiveIndex {
+  const { manifests, annotations } = parseIndex(bytes, archive);
+  const roots = manifests.map((item, position) => {
+    const where = `manifests[${position}]`;
+    try {
+      const descriptor = parseDescriptor(item, where);
+      return { where, descriptor, root: rootOf(descriptor) };
+    } catch (cause) {
+      throw damaged(archive, `its \`${INDEX_FILE}\` is broken`, cause);
+    }
+  });
+  const unnamed = roots.filter(({ root }) => root === undefined);
+  const [first] = unnamed;
+  if (first !== undefined) throw withoutName(archive, first, unnamed.length);
+  return { roots: roots.flatMap(({ root }) => root ?? []), bases: basesOf(annotations) };
+}
+
+function basesOf(annotations: unknown): Digest[] {
+  const text = isRecord(annotations) ? annotations[BASES_ANNOTATION] : undefined;
+  return typeof text === "string" ? text.split(",").filter(isDigest) : [];
+}
+
+/** Why a tar that has no `index.json` cannot be read, by what is in it instead. */
+export function noLayout(archive: string, names: { has(name: string): boolean }): Fault {
+  if (!names.has(DOCKER_FILE)) {
+    return new Fault(`cannot read ${archive} as an archive: it has no \`${INDEX_FILE}\``, {
+      hint: "make it with `eksa-airgap export artifacts`",
+    });
+  }
+  return new Fault(`cannot read ${archive}: it is a docker archive, which keeps no digests`, {
+    cause: new Fault(`it has a \`${DOCKER_FILE}\` and no \`${INDEX_FILE}\``),
+    hint: `copy the image anew: ${fromRegistry()}; or turn the file into another kind, under new digests: \`skopeo copy docker-archive:${archive} oci-archive:NEW.tar:HOST/REPOSITORY:TAG\``,
+  });
+}
+
+function parseIndex(bytes: Uint8Array, archive: string): { manifests: unknown[]; annotations: unknown } {
+  let index: unknown;
+  try {
+    index = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw damaged(archive, `its \`${INDEX_FILE}\` is not JSON`, cause);
+  }
+  if (isRecord(index) && Array.isArray(index.manifests)) {
+    return { manifests: index.manifests, annotations: index.annotations };
+  }
+  // What docker writes when images are saved by their ids.
+  if (isRecord(index) && index.manifests === null) {
+    throw new Fault(`cannot read ${archive}: its \`${INDEX_FILE}\` names no image`, {
+      hint: "save images by name: `docker save HOST/REPOSITORY:TAG`",
+    });
+  }
+  throw damaged(archive, `its \`${INDEX_FILE}\` lists no manifests`);
+}
+
+/** Undefined when it has no full name. */
+function rootOf({ digest, annotations = {} }: Descriptor): ArchiveRoot | undefined {
+  const names = namesOf(annotations);
+  for (const name of names) {
+    const reference = fullName(name);
+    if (reference === undefined) continue;
+    if (reference.tag === undefined && reference.digest !== digest) {
+      throw new Fault(`${quoted(name)} is the name given to ${digest}`);
+    }
+    return { reference: { ...reference, digest }, isNamed: true };
+  }
+  const repository = annotations[REPOSITORY_ANNOTATION];
+  if (repository === undefined || names.length > 0) return;
+  const reference = { ...parseReference(`${repository}@${digest}`), digest };
+  if (reference.tag !== undefined) throw new Fault(`${quoted(repository)} is a repository with a tag`);
+  return { reference, isNamed: false };
+}
+
+/** docker and containerd put the full name into their own annotation, and the tag alone into OCI's. */
+function namesOf(annotations: Record<string, string>): string[] {
+  const names = [annotations[NAME_ANNOTATION.containerd], annotations[NAME_ANNOTATION.oci]];
+  return names.filter((name) => name !== undefined);
+}
+
+function fullName(name: string): Reference | undefined {
+  try {
+    return parseReference(name);
+  } catch {
+    return;
+  }
+}
+
+function withoutName(
+  archive: string,
+  { where, descriptor }: { where: string; descriptor: Descriptor },
+  count: number,
+): Fault {
+  const [name] = namesOf(descriptor.annotations ?? {});
+  const called = name === undefined ? "has no name" : `is called ${quoted(name)}, which is no full name`;
+  const others = count > 1 ? `, and ${count - 1} more likewise` : "";
+  const from = name === undefined ? archive : `${archive}:${name}`;
+  return new Fault(`cannot read ${archive}: it holds an image without a full name`, {
+    cause: new Fault(`\`${where}\` of its \`${INDEX_FILE}\`, ${descriptor.digest}, ${called}${others}`),
+    hint: `give it one: \`skopeo copy --all oci-archive:${from} oci-archive:NEW.tar:HOST/REPOSITORY:TAG\`, or copy the image anew: ${fromRegistry()}`,
+  });
+}
+
+function fromRegistry(): string {
+  return "`skopeo copy --all docker://HOST/REPOSITORY:TAG oci-archive:FILE:HOST/REPOSITORY:TAG`";
+}
+
+function damaged(archive: string, why: string, cause?: unknown): Fault {
+  return new Fault(`cannot read ${archive}: ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: "copy the file again, or export it anew",
+    kind: "mismatch",
+  });
+}
