@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fastFolder, startDockerRegistry } from "../test/support/docker-registry.ts";
+import { benchResume, benchVerify } from "./bench/archive.ts";
 import { type Corpus, seedCorpus } from "./bench/corpus.ts";
 import { type Measure, measure, measureAll, ratios, table } from "./bench/measure.ts";
 import { benchMemory } from "./bench/memory.ts";
@@ -24,6 +25,15 @@ try {
   );
   await benchExport(corpus);
   await benchImport(corpus);
+  const archive = join(folder, "artifacts.tar");
+  const bench = {
+    executable: EXECUTABLE,
+    exportCommand: exportCommand(corpus, archive),
+    archive,
+    runs: RUNS,
+  };
+  await benchResume(bench);
+  await benchVerify(bench);
 } finally {
   await source.stop();
   await rm(folder, { recursive: true, force: true });
@@ -89,18 +99,24 @@ function curlConfig({ blobs }: Corpus, files: string): string {
 async function benchImport(corpus: Corpus): Promise<void> {
   const ours: Measure[] = [];
   const skopeo: Measure[] = [];
+  const piped: Measure[] = [];
   const archive = join(folder, "artifacts.tar");
+  const command = (input: string, host: string) => {
+    return [EXECUTABLE, "import", "artifacts", "--input", input, "--registry", host, "--quiet"];
+  };
   for (let run = 0; run <= RUNS; run++) {
-    const one = await intoFresh((host) =>
-      measure([EXECUTABLE, "import", "artifacts", "--input", archive, "--registry", host, "--quiet"]),
-    );
+    const one = await intoFresh((host) => measure(command(archive, host)));
     const other = await intoFresh((host) => measureAll(skopeoPushes(corpus, host)));
+    const pipe = await intoFresh((host) => measure(command("-", host), archive));
     if (run === 0) continue;
     ours.push(one);
     skopeo.push(other);
+    piped.push(pipe);
   }
-  console.log(table("import", { "eksa-airgap": ours, "skopeo copy --all": skopeo }));
+  console.log(table("import", { "eksa-airgap": ours, "skopeo copy --all": skopeo, "from a pipe": piped }));
   console.log(ratios(ours, { "skopeo copy --all": skopeo }));
+  console.log("  from a pipe against from the file:");
+  console.log(ratios(piped, { "the file": ours }));
 }
 
 function skopeoPushes({ references }: Corpus, host: string): string[][] {

@@ -10,10 +10,11 @@ export interface Measure {
   memory: number;
 }
 
-/** Runs a command to its end; fails when it does. */
-export async function measure(command: string[]): Promise<Measure> {
+/** Runs a command to its end; fails when it does. `piped`: a file that `cat` writes into its stdin. */
+export async function measure(command: string[], piped?: string): Promise<Measure> {
+  const fed = piped === undefined ? [] : ["bash", "-c", 'exec "$@" < <(cat "$0")', piped];
   const started = performance.now();
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const child = Bun.spawn([...fed, ...command], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   const peak = watchMemory(child.pid);
   const said = await new Response(child.stderr).text();
   const status = await child.exited;
