@@ -28,7 +28,7 @@ export async function measure(command: string[], piped?: string): Promise<Measur
  * The peak of a process, looked at every few milliseconds. The figure that the kernel gives for a finished
  * child starts at the size of the parent that forked it, so it says too much of a small program.
  */
-function watchMemory(pid: number): () => number {
+export function watchMemory(pid: number): () => number {
   let peak = 0;
   const look = () => {
     try {

@@ -12,10 +12,13 @@ import {
   REPOSITORY_ANNOTATION,
 } from "./layout.ts";
 
+/** An index of a hundred thousand names. */
+export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+
 export type Pinned = Reference & { digest: Digest };
 
 /** What an `index.json` lists. */
-interface ArchiveRoot {
+export interface ArchiveRoot {
   reference: Pinned;
   /** Otherwise the reference says only which repository it belongs to. */
   isNamed: boolean;
@@ -137,7 +140,8 @@ function fromRegistry(): string {
   return "`skopeo copy --all docker://HOST/REPOSITORY:TAG oci-archive:FILE:HOST/REPOSITORY:TAG`";
 }
 
-function damaged(archive: string, why: string, cause?: unknown): Fault {
+/** A file that is not what it was when it was written. `cause`: what shows it, where that is another error. */
+export function damaged(archive: string, why: string, cause?: unknown): Fault {
   return new Fault(`cannot read ${archive}: ${why}`, {
     ...(cause === undefined ? {} : { cause }),
     hint: "copy the file again, or export it anew",

@@ -8,10 +8,7 @@ import type { Extent } from "./files.ts";
 import { INDEX_FILE, LAYOUT_FILE } from "./layout.ts";
 import { pathOf } from "./path.ts";
 import { TarFile } from "./reader.ts";
-import { type ArchiveIndex, noLayout, type Pinned, readIndex } from "./roots.ts";
-
-/** An index of a hundred thousand names. */
-const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+import { type ArchiveIndex, MAX_INDEX_BYTES, noLayout, type Pinned, readIndex } from "./roots.ts";
 
 /** An archive as a source: read in place by offset, nothing unpacked. */
 export class ArchiveSource implements Source {

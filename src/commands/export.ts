@@ -16,6 +16,7 @@ import type { Listener } from "../transfer/events.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
+import { assertCanPipe, writeToPipe } from "./export-pipe.ts";
 import { collect, makePlan } from "./export-plan.ts";
 import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
@@ -33,7 +34,7 @@ const LINE = defineCommandLine({
       alias: "o",
       required: true,
       valueHint: "FILE",
-      description: "the archive to write",
+      description: "the archive to write; `-` for stdout",
     },
     bundlesOverride: {
       type: "string",
@@ -117,15 +118,19 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
     await run.print(formatPlan(plan, { ...notes, output: values.output, layout: layOut(plan, delta) }));
     return;
   }
+  if (values.output === "-") {
+    const { plan, delta } = await resolved();
+    await writeToPipe(run, { plan, layout: layOut(plan, delta), source, listener: told(progress, report) });
+    progress.stop();
+    log.info(formatSummary("exported", progress.totals()));
+    return;
+  }
   const workplace = openWorkplace(resolvePath(directory, values.output));
   try {
     const { plan, notes, delta, begun } = await plannedIn(workplace, run, { resolved, report });
     const layout = layOut(plan, delta);
     if (await isThereAlready(run, layout)) return report.complete(plan);
-    const listener: Listener = (event) => {
-      report.listener(event);
-      progress.listener(event);
-    };
+    const listener = told(progress, report);
     await writeArchive(run, { workplace, begun, plan, notes, delta, layout, source, listener });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
@@ -133,6 +138,13 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
   } finally {
     workplace.release();
   }
+}
+
+function told(progress: Progress, report: RunReport): Listener {
+  return (event) => {
+    report.listener(event);
+    progress.listener(event);
+  };
 }
 
 /** A plan, and what a report says of how it came about. */
@@ -147,8 +159,11 @@ export type ExportRun = Run<typeof LINE.flags>;
 /** What can be known to go wrong with the output before anything is read. */
 function assertCanBeOutput({ values, directory }: ExportRun): void {
   const { output, bundlesOverride } = values;
+  if (output === "-") {
+    assertCanPipe(values);
+    return;
+  }
   const path = resolvePath(directory, output);
-  if (output === "-") throw usage("cannot write the archive to stdout", "name a file with `--output FILE`");
   if (path === resolvePath(directory, bundlesOverride)) {
     throw usage(`cannot write ${output}: it is the Bundles that is to be exported`, "choose another name");
   }

@@ -1,7 +1,6 @@
-import { CombinedSource } from "../archive/combined.ts";
+import { PipeSource } from "../archive/pipe-source.ts";
 import { assertNoCollision, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { parseTarget, type Target } from "../eksa/target.ts";
-import { Fault } from "../oci/fault.ts";
 import type { Node, Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
@@ -16,6 +15,7 @@ import { defineCommand, type Run } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import { OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { findFoundation } from "./import-delta.ts";
+import { type ImportSource, openInputs } from "./import-source.ts";
 import { openNetwork } from "./network.ts";
 import { RunReport } from "./report.ts";
 
@@ -29,7 +29,8 @@ const LINE = defineCommandLine({
       alias: "i",
       required: true,
       valueHint: "FILE",
-      description: "the archive to read; a base and its deltas together",
+      description:
+        "the archive to read, or its first volume; a base and its deltas together; `.tar.gz` and `.tar.zst` too; `-` for stdin",
     },
     registry: {
       type: "string",
@@ -55,27 +56,23 @@ type ImportRun = Run<typeof LINE.flags>;
 export const importArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
   const target = parseTarget(values.registry);
-  if (values.input.includes("-")) {
-    throw new Fault("cannot read an archive from stdin", {
-      hint: "name a file with `--input FILE`",
-      kind: "usage",
-    });
-  }
   const { input, caFile, clientCert, clientKey } = values;
   const others = [...input, caFile, clientCert, clientKey];
   const report = new RunReport({ command: LINE.name, path: values.report, directory, others, log });
-  const source = new CombinedSource(input);
-  const progress = run.progress("importing");
-  try {
-    await report.around(() => importFrom(run, { source, target, progress, report }));
-  } finally {
-    progress.stop();
-    source.close();
-  }
+  await report.around(async () => {
+    const source = await openInputs(input, run.signal);
+    const progress = run.progress("importing");
+    try {
+      await importFrom(run, { source, target, progress, report });
+    } finally {
+      progress.stop();
+      source.close();
+    }
+  });
 });
 
 interface Job {
-  source: CombinedSource;
+  source: ImportSource;
   target: Target;
   progress: Progress;
   report: RunReport;
@@ -95,10 +92,9 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
     message: `cannot import into ${values.registry}: nothing has been sent`,
     report: values.report,
   });
-  const foundation = { archives: source, plan, lacking, registries, log, report: values.report };
-  const { source: whole, known } = await findFoundation(foundation);
+  const known = await findFoundation(lacking, { source, plan, registries, log, report: values.report });
   const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text), known });
-  const { lost } = await transfer(plan, whole, sink, {
+  const { lost } = await transfer(plan, source, sink, {
     jobs: values.jobs,
     onFailure: values.keepGoing ? "continue" : "stop",
     listener: (event) => {
@@ -107,6 +103,9 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
     },
     signal,
   });
+  if (lost.length === 0) await finish(source);
+  // Whoever writes the pipe is not to blame for what the registry refused; what else is wrong is told below.
+  else if (values.keepGoing) await finish(source).catch(() => {});
   progress.stop();
   failWith(log, lostArtifacts("import", lost), {
     message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
@@ -123,7 +122,7 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
 async function readPlan(
   { values, log }: ImportRun,
-  source: CombinedSource,
+  source: ImportSource,
   report: RunReport,
 ): Promise<{ held: Plan; lacking: Node[] }> {
   const { references, nameless } = source;
@@ -138,6 +137,10 @@ async function readPlan(
       report: values.report,
     },
   );
+  if (source instanceof PipeSource) {
+    source.follow(plan);
+    return { held: plan, lacking: [] };
+  }
   return { held: plan, lacking: source.lacking(plan) };
 }
 
@@ -145,4 +148,8 @@ async function readPlan(
 function placed(plan: Plan, target: Target): Plan {
   assertNoCollision(plan.roots.map((root) => ({ root, place: mapRoot(root, target) })));
   return renamePlan(plan, (root) => mapRoot(root, target));
+}
+
+async function finish(source: ImportSource): Promise<void> {
+  if (source instanceof PipeSource) await source.finish();
 }

@@ -10,7 +10,7 @@ import { closureBytes, planBytes } from "../transfer/plan.ts";
 
 export interface PlanReport {
   layout: Layout;
-  /** The archive that would be written. */
+  /** The archive that would be written; `-`: to a pipe, which needs no room. */
   output: string;
   skipped: readonly Skipped[];
   unpinned: readonly UnpinnedInput[];
@@ -24,7 +24,7 @@ export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: Pl
   const left = skipped.map(({ uri, reason, where }) => `left out: ${uri || where[0]} (${reason})`);
   const floating = unpinned.map(({ kind, name }) => `not pinned by a digest: ${kind} ${name}`);
   const folder = dirname(resolve(output));
-  const free = existsSync(folder) ? statfsSync(folder) : undefined;
+  const free = output !== "-" && existsSync(folder) ? statfsSync(folder) : undefined;
   const totals = [
     `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
     ...leftOut(plan, layout),

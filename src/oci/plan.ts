@@ -56,6 +56,10 @@ export interface Source {
   readonly isOnePass?: boolean;
   /** Only manifests are there for certain: blobs may be elsewhere, as those of a delta are. Default: false. */
   readonly mayLackBlobs?: boolean;
+  /** Of a one-pass source: the node is kept from its first `open` until it is settled, and can be opened again. */
+  isReplayable?(node: Node): boolean;
+  /** Of a one-pass source: waits until it is the node's turn, and `open` has to wait for no other one. */
+  ready?(node: Node): Promise<void>;
   /** Nobody will open the node from now on, whether it was opened or not. */
   settle?(node: Node): void;
 }
@@ -75,6 +79,11 @@ export interface Content {
   slice(from?: number, to?: number): Blob | undefined;
   /** The bytes can be streamed once only, from the first on. Default: false. */
   readonly isOnePass?: boolean;
+  /**
+   * Waits until the bytes can be had without other content being moved first. Whoever holds what others need to be
+   * moved, e.g. one of few requests at a time, must wait for this before.
+   */
+  ready?(): Promise<void>;
 }
 
 /** `present`: it was there already. `mounted`: nothing was sent. */

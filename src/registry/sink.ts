@@ -9,6 +9,8 @@ import {
 } from "../oci/reference.ts";
 import type { Scope } from "./auth.ts";
 import type { Registries } from "./client.ts";
+import { isEcr } from "./ecr.ts";
+import { heldContent } from "./held-content.ts";
 import { Mounts } from "./mounts.ts";
 import { ReferrersSink } from "./referrers-sink.ts";
 import { isFloating, isImmutable, type NamedManifest, sendManifest, storedDigest } from "./sink-manifests.ts";
@@ -19,7 +21,7 @@ import { holdsBlob, type UploadTarget } from "./upload-target.ts";
 export interface RegistrySinkOptions {
   /** Told what a registry says or does that is odd and does not stop the run, each once. Default: nobody is. */
   warn?: (message: string) => void;
-  /** Repositories of the registry that are known to hold a blob, to mount it from. Default: none. */
+  /** Repositories that hold a blob of which the source has no content. Default: none. */
   known?: ReadonlyMap<Digest, RepositoryName>;
 }
 
@@ -90,25 +92,31 @@ export class RegistrySink implements Sink {
   /** What is there is neither sent nor mounted; what is not is sent once, and mounted from there. */
   async #putBlob(node: Node, content: Content): Promise<Outcome> {
     const { digest } = node.descriptor;
-    const holders: UploadTarget[] = [];
-    const lacking: UploadTarget[] = [];
+    const holders = new Map<RepositoryName, UploadTarget>();
+    const lacking = new Map<RepositoryName, UploadTarget>();
     for (const name of node.repositories) {
       const target = this.#target(name);
-      if (await holdsBlob(target, digest)) holders.push(target);
-      else lacking.push(target);
+      ((await holdsBlob(target, digest)) ? holders : lacking).set(name, target);
     }
     const elsewhere = this.#known.get(digest);
-    if (holders.length === 0 && elsewhere !== undefined) holders.push(this.#target(elsewhere));
+    if (elsewhere !== undefined) holders.set(elsewhere, this.#target(elsewhere));
     let outcome: Outcome = "present";
-    for (const target of lacking) {
-      const granted = await this.#mounts.mount(target, holders, digest);
+    for (const [name, target] of lacking) {
+      const granted = await this.#mounts.mount(target, [...holders.values()], digest);
       if (granted === "mounted") {
         if (outcome === "present") outcome = granted;
       } else {
-        await upload(target, node.descriptor, { content, session: granted === "no" ? undefined : granted });
+        const hasGoneBy = content.isOnePass === true && outcome === "copied";
+        const left =
+          hasGoneBy || elsewhere !== undefined
+            ? heldContent(this.#registries, node, new Set(holders.keys()))
+            : content;
+        const session = granted === "no" ? undefined : granted;
+        await left.ready?.();
+        await upload(target, node.descriptor, { content: left, session });
         outcome = "copied";
       }
-      holders.push(target);
+      holders.set(name, target);
     }
     return outcome;
   }
@@ -141,8 +149,15 @@ export class RegistrySink implements Sink {
   #target(name: RepositoryName): UploadTarget {
     const { registry, repository } = parseRepositoryName(name);
     const scopes: Scope[] = [{ repository, actions: "pull,push" }];
-    const manner = this.#manners.get(registry) ?? new UploadManner();
+    const manner = this.#manners.get(registry) ?? mannerOf(registry);
     this.#manners.set(registry, manner);
     return { client: this.#registries.client(registry), repository, scopes, manner, warn: this.#warn };
   }
+}
+
+/** ECR drops all chunks but the first, and says so only in its own words. aws/containers-roadmap 2831. */
+function mannerOf(registry: string): UploadManner {
+  const manner = new UploadManner();
+  if (isEcr(registry)) manner.refuse("chunks");
+  return manner;
 }

@@ -1,38 +1,18 @@
-import { isRetryable, PassingStatus, retried } from "../http/retry.ts";
+import { tmpdir } from "node:os";
+import { isRetryable, retried } from "../http/retry.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { algorithmOf } from "../oci/digest.ts";
 import { Fault, faultKind } from "../oci/fault.ts";
 import type { Content } from "../oci/plan.ts";
 import { AnswerFault } from "./answer.ts";
-import {
-  locationOf,
-  nextAddress,
-  sendUpload,
-  type UploadAnswer,
-  type UploadRequest,
-} from "./upload-address.ts";
-import {
-  arrivedAfter,
-  isDenial,
-  isForgotten,
-  isTooLarge,
-  isUnsupported,
-  MethodRefused,
-  minimumOf,
-} from "./upload-answer.ts";
+import { nextAddress, sendUpload, type UploadAnswer, type UploadRequest } from "./upload-address.ts";
+import { arrivedAfter, isDenial, isUnsupported, MethodRefused } from "./upload-answer.ts";
 import { UploadBody } from "./upload-body.ts";
 import type { UploadMethod } from "./upload-manner.ts";
+import { chunksLost, doubtful, explainedEmpty, refusable } from "./upload-refusal.ts";
+import { askUpload, beginUpload, type Session } from "./upload-session.ts";
 import { holdsBlob, type UploadTarget } from "./upload-target.ts";
+import { UploadWindow, WINDOW_CHUNK } from "./upload-window.ts";
 import { warnOf } from "./warning.ts";
-
-/** An upload that is under way. */
-interface Session {
-  url: URL;
-  /** Bytes that the registry has for certain. */
-  arrived: number;
-  /** The smallest chunk it takes. */
-  minimum: number;
-}
 
 const OCTETS = { "content-type": "application/octet-stream" };
 /** Times that a registry may say that it stands elsewhere than it did. */
@@ -41,7 +21,8 @@ const MOST_STRAYS = 8;
 /**
  * Sends a blob: begin, fill, close with the digest. What a registry refuses is tried another way
  * (`UploadMethod`). Where the connection or the registry breaks, the upload goes on from the byte that the
- * registry says it has, or starts over in a session of its own.
+ * registry says it has, or starts over in a session of its own. Content that can be read once only goes in chunks, or
+ * through a temporary file where the registry does not take them.
  * `session`: one that is open already, e.g. from a mount that was not granted; used for the first try.
  */
 export async function upload(
@@ -57,20 +38,26 @@ class BlobUpload {
   readonly #target: UploadTarget;
   readonly #descriptor: Descriptor;
   readonly #body: UploadBody;
+  /** What keeps content that can be read once only. */
+  readonly #window: UploadWindow | undefined;
   readonly #refusals = new Map<UploadMethod, unknown>();
   /** Open, and not yet used. */
   #open: Session | undefined;
   /** Where a request broke off. */
   #broken: URL | undefined;
+  #brokenBy: unknown;
   /** Where the digest was sent last. */
   #closing: URL | undefined;
+  /** The registry has shown that it keeps more than the first chunk, and that it can tell. */
+  #isTrusted = false;
   /** The most that a broken upload was found to have kept. */
   #furthest = 0;
 
   constructor(target: UploadTarget, descriptor: Descriptor, content: Content) {
     this.#target = target;
     this.#descriptor = descriptor;
-    this.#body = new UploadBody(content, descriptor.size);
+    this.#window = content.isOnePass ? new UploadWindow(content, descriptor) : undefined;
+    this.#body = new UploadBody(this.#window ?? content, descriptor.size);
   }
 
   async run(session: URL | undefined): Promise<void> {
@@ -89,9 +76,11 @@ class BlobUpload {
         }
       }
     } catch (error) {
-      throw this.#explained(error);
+      const host = this.#closing?.host;
+      throw this.#descriptor.size > 0 || host === undefined ? error : explainedEmpty(error, host);
     } finally {
       await this.#body.close();
+      await this.#window?.close();
     }
   }
 
@@ -100,11 +89,32 @@ class BlobUpload {
     if (kept === "stored") return;
     if (kept !== undefined && (await this.#worked("chunks", kept))) return;
     for (;;) {
-      const { manner } = this.#target;
-      const method = manner.methodFor(this.#descriptor.size, new Set(this.#refusals.keys()));
-      if (method === undefined) throw this.#refusal();
-      if (await this.#worked(method)) return;
+      const method = this.#nextMethod();
+      if (method === undefined) await this.#spool();
+      else if (await this.#worked(method)) return;
     }
+  }
+
+  /** The window, while what it has let go cannot be sent again. */
+  get #passing(): UploadWindow | undefined {
+    return this.#window?.isWhole === false ? this.#window : undefined;
+  }
+
+  #nextMethod(): UploadMethod | undefined {
+    const tried = new Set(this.#refusals.keys());
+    if (this.#passing !== undefined) tried.add("patch").add("put");
+    return this.#target.manner.methodFor(this.#descriptor.size, tried);
+  }
+
+  /** No way is left but for content that can be read again: makes it such, where it can be. */
+  async #spool(): Promise<void> {
+    const window = this.#passing;
+    if (window === undefined) throw this.#refusal();
+    if (window.start > 0) throw window.gone(this.#refusal());
+    const { client, repository, warn } = this.#target;
+    const { host } = await client.urlOf({ kind: "startUpload", repository });
+    warn(`${host} does not take blobs in chunks: large ones are kept in ${tmpdir()} on their way there`);
+    await window.spool();
   }
 
   /** The gravest reason, else the first: later ones come from ways that are less usual. */
@@ -134,50 +144,27 @@ class BlobUpload {
     if (size === 0) return this.#close(session.url);
     switch (method) {
       case "patch": {
-        const answer = await this.#refusable(() => this.#patch(session.url, 0, size));
+        const answer = await refusable(this.#target, size, () => this.#patch(session.url, 0, size));
         const filled = nextAddress(answer);
         // Bytes that went twice, for a 401 in between, may also be there twice.
-        return this.#body.wasReplayed ? this.#closeDoubtful(filled) : this.#close(filled);
+        return this.#body.wasReplayed ? doubtful(() => this.#close(filled)) : this.#close(filled);
       }
       case "put":
-        return this.#refusable(() => this.#close(session.url, (url) => this.#body.open(url, 0, size)));
-      case "chunks":
+        return refusable(this.#target, size, () =>
+          this.#close(session.url, (url) => this.#body.open(url, 0, size)),
+        );
+      case "chunks": {
+        const filled = await this.#sendChunks(session);
         // The registry may have dropped some, whatever it said.
-        return this.#closeDoubtful(await this.#sendChunks(session));
-    }
-  }
-
-  /** Where other bytes are found than were sent, sending them another way shows whether they are wrong. */
-  async #closeDoubtful(filled: URL): Promise<void> {
-    try {
-      await this.#close(filled);
-    } catch (error) {
-      if (error instanceof AnswerFault && !isDenial(error)) throw new MethodRefused(error);
-      throw error;
-    }
-  }
-
-  async #refusable<T>(send: () => Promise<T>): Promise<T> {
-    try {
-      return await send();
-    } catch (error) {
-      if (isTooLarge(error)) this.#target.manner.refuseBody(this.#descriptor.size);
-      if (isTooLarge(error) || isUnsupported(error) || isForgotten(error)) throw new MethodRefused(error);
-      throw error;
+        return doubtful(() => this.#close(filled));
+      }
     }
   }
 
   async #begin(): Promise<Session> {
     const open = this.#open;
     this.#open = undefined;
-    if (open !== undefined) return open;
-    const { client, repository } = this.#target;
-    const algorithm = algorithmOf(this.#descriptor.digest);
-    const start = { kind: "startUpload", repository } as const;
-    const endpoint = algorithm === "sha512" ? { ...start, algorithm } : start;
-    const url = await client.urlOf(endpoint);
-    const answer = await sendUpload(this.#target, { method: "POST", url }, [202]);
-    return { url: locationOf(answer.response, answer.url), arrived: 0, minimum: minimumOf(answer) };
+    return open ?? beginUpload(this.#target, this.#descriptor.digest);
   }
 
   async #sendChunks(session: Session): Promise<URL> {
@@ -185,13 +172,15 @@ class BlobUpload {
     const { manner } = this.#target;
     let { url, arrived, minimum } = session;
     for (let strays = 0; arrived < size; ) {
-      const end = Math.min(size, arrived + manner.chunkBytes(minimum));
+      const end = Math.min(size, arrived + this.#chunkBytes(minimum));
       try {
         const answer = await this.#patch(url, arrived, end, { "content-range": `${arrived}-${end - 1}` });
         const now = arrivedAfter(answer, end);
-        if (now <= arrived || now > end) throw this.#chunksLost(answer, now);
+        if (now <= arrived || now > end) throw chunksLost(this.#target, answer.url, now);
+        const isFirst = arrived === 0;
         arrived = now;
         url = nextAddress(answer);
+        if (!isFirst) url = await this.#letGo(url, now);
       } catch (error) {
         if (!(error instanceof AnswerFault) || isDenial(error)) throw error;
         const kept = await this.#ask(url);
@@ -206,13 +195,25 @@ class BlobUpload {
     return url;
   }
 
-  /** ECR takes the first PATCH alone, and answers 201 to the others. aws/containers-roadmap 2831. */
-  #chunksLost({ url }: UploadAnswer, arrived: number): MethodRefused {
-    const { manner, warn } = this.#target;
-    const said = `cannot upload to ${url.host} in chunks: after more were sent it has ${arrived} bytes`;
-    warn(`${said}; blobs go there in one piece`);
-    manner.refuse("chunks");
-    return new MethodRefused(new Fault(said));
+  #chunkBytes(minimum: number): number {
+    const bytes = this.#target.manner.chunkBytes(minimum);
+    if (this.#passing === undefined) return bytes;
+    if (minimum <= WINDOW_CHUNK) return Math.min(bytes, WINDOW_CHUNK);
+    throw new MethodRefused(new Fault(`cannot keep a chunk of ${minimum} bytes until it has arrived`));
+  }
+
+  /**
+   * What has arrived need not be kept. It is believed once the registry has said so by itself: what one answers to
+   * a chunk may only repeat what was sent.
+   */
+  async #letGo(url: URL, arrived: number): Promise<URL> {
+    const window = this.#passing;
+    if (window === undefined) return url;
+    const kept = this.#isTrusted ? { url, arrived } : await this.#ask(url);
+    if (kept?.arrived !== arrived) throw chunksLost(this.#target, url, kept?.arrived);
+    this.#isTrusted = true;
+    window.release(arrived);
+    return kept.url;
   }
 
   async #patch(
@@ -248,7 +249,10 @@ class BlobUpload {
       return answer;
     } catch (error) {
       const reason = this.#body.reasonOf(error);
-      if (isRetryable(reason)) this.#broken = session;
+      if (isRetryable(reason)) {
+        this.#broken = session;
+        this.#brokenBy = reason;
+      }
       throw reason;
     }
   }
@@ -258,39 +262,34 @@ class BlobUpload {
     const url = this.#broken;
     if (url === undefined) return;
     this.#broken = undefined;
+    const session = await this.#ask(url);
     const [wasClosing, size] = [this.#closing !== undefined, this.#descriptor.size];
     this.#closing = undefined;
-    const session = await this.#ask(url);
+    const mustGoOn = (this.#passing?.start ?? 0) > 0;
     if (session !== undefined && session.arrived > 0 && session.arrived <= size) {
       this.#furthest = Math.max(this.#furthest, session.arrived);
-      if (session.arrived === size || this.#takesChunks()) return session;
+      if (session.arrived === size || mustGoOn || this.#takesChunks()) return session;
     }
     // The answer may have been lost on its way, or a proxy lost patience while the registry was hashing.
-    return wasClosing && (await holdsBlob(this.#target, this.#descriptor.digest)) ? "stored" : undefined;
+    if (wasClosing && (await holdsBlob(this.#target, this.#descriptor.digest))) return "stored";
+    if (mustGoOn) throw this.#passing?.gone(this.#brokenBy);
+    return;
   }
 
-  /** What has arrived. Spec: distribution-spec end-13. Undefined when the registry does not say. */
+  /** What has arrived; undefined when the registry does not say. */
   async #ask(url: URL): Promise<Session | undefined> {
     try {
-      const answer = await sendUpload(this.#target, { method: "GET", url }, [204]);
-      return { url: nextAddress(answer), arrived: arrivedAfter(answer, 0), minimum: minimumOf(answer) };
+      return await askUpload(this.#target, url);
     } catch (error) {
-      if (error instanceof Fault || isRetryable(error)) return;
+      if (!isRetryable(error)) throw error;
+      if (this.#passing === undefined) return;
+      // What has gone by can only go on where it is: the session is asked again.
+      this.#broken = url;
       throw error;
     }
   }
 
   #takesChunks(): boolean {
     return this.#target.manner.takesChunks() && !this.#refusals.has("chunks");
-  }
-
-  #explained(error: unknown): unknown {
-    const host = this.#closing?.host;
-    const isAnswer = error instanceof PassingStatus || (error instanceof AnswerFault && !isDenial(error));
-    if (this.#descriptor.size > 0 || host === undefined || !isAnswer) return error;
-    return new Fault(`cannot store a blob of no bytes in ${host}`, {
-      cause: error,
-      hint: "some registries (ECR, Quay, ICR) refuse them: rebuild the image without the empty layer, or leave it out",
-    });
   }
 }

@@ -149,7 +149,8 @@ export class Graph {
 
   async #config(reference: Reference, { config }: Manifest): Promise<Uint8Array | undefined> {
     if (config === undefined || !isImageConfigType(config.mediaType)) return;
-    if (this.#source.mayLackBlobs) return;
+    // It comes only after all manifests, or it is elsewhere.
+    if (this.#source.isOnePass || this.#source.mayLackBlobs) return;
     if (config.size > MAX_CONFIG_BYTES) {
       throw new Fault(`cannot read an image config of ${config.size} bytes`);
     }

@@ -227,7 +227,11 @@ class Transfer {
       const whole = source.slice?.(node);
       return from === undefined ? whole : whole?.slice(from, to);
     };
-    return { stream, slice, isOnePass: source.isOnePass === true && node.bytes === undefined };
+    const isKept = node.bytes !== undefined || source.isReplayable?.(node) === true;
+    const ready = async () => {
+      if (node.bytes === undefined) await source.ready?.(node);
+    };
+    return { stream, slice, ready, isOnePass: source.isOnePass === true && !isKept };
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layer, multiArchImage, type TestContent } from "../support/content.ts";
-import { runExecutable } from "../support/executable.ts";
+import { executable, runExecutable } from "../support/executable.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { type OnlineRelease, partsOf, putOnline, type Release, releaseOf } from "../support/release.ts";
 import { listTar, readFromTar } from "../support/tar.ts";
@@ -189,6 +189,15 @@ describe("the import", () => {
     expect((await importInto(target, base)).status).toBe(0);
     expect(await importInto(target, delta)).toMatchObject({ status: 0 });
     await expectWhole(target, next);
+  });
+
+  test("of a delta from a pipe is refused in words: what it leaves to its base must be known beforehand", async () => {
+    const target = await startTarget();
+    const command = [await executable(), "import", "artifacts", "-i", "-", "-r", target.url];
+    const run = Bun.spawn(command, { stdin: Bun.file(delta), stdout: "pipe", stderr: "pipe" });
+    expect(await run.exited).toBe(1);
+    expect(await run.stderr.text()).toMatch(/it is a delta[\s\S]*hint: save it/);
+    expect(target.requests).toEqual([]);
   });
 
   test("of two archives that differ in what a name stands for, and know nothing of each other, is refused", async () => {

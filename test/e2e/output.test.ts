@@ -61,7 +61,6 @@ test.each<[string, (work: string) => string[], RegExp]>([
     /is the Bundles/,
   ],
   ["a folder", (work) => ["-o", work, "--bundles-override", join(work, "b.yaml")], /is a folder/],
-  ["stdout", (work) => ["-o", "-", "--bundles-override", join(work, "b.yaml")], /to stdout/],
 ])("%s is no output, even by force", async (_, flags, message) => {
   await writeFile(join(stage.work, "b.yaml"), "precious");
   const result = await runExecutable(["export", "artifacts", "--force", ...flags(stage.work)]);

@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PipeSource } from "../../src/archive/pipe-source.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
+import { TarStream } from "../../src/archive/tar-stream.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import type { Plan, Sink, Source } from "../../src/oci/plan.ts";
 import { parseReference, type Reference } from "../../src/oci/reference.ts";
@@ -99,21 +101,25 @@ export async function exportFrom(
   await writing.commit();
 }
 
-/** Imports the archive into the registry, below `MIRROR`; fails with the first thing that did not get there. */
+/** Imports the archive, a file or what comes out of it, into the registry, below `MIRROR`; fails with the first thing that did not get there. */
 export async function importInto(
   { host, url, login }: Place,
   archive: string,
-  options: Partial<ConnectOptions> = {},
+  { isPiped = false, ...options }: Partial<ConnectOptions> & { isPiped?: boolean } = {},
 ): Promise<void> {
   const credentials = (name: string) =>
     name === host ? ({ kind: "password", ...login } as const) : undefined;
   const registries = connect({ urls: [url], credentials, attempts: 8, ...options });
-  const source = new ArchiveSource(archive);
+  const source = isPiped
+    ? await PipeSource.open(new TarStream("the pipe", Bun.file(archive).stream()))
+    : new ArchiveSource(archive);
   try {
     const held = await planOf(source, source.references);
+    if (source instanceof PipeSource) source.follow(held);
     const plan = renamePlan(held, ({ reference }) => placed(reference, host));
     await registries.client(host).ping();
     await moved(plan, source, new RegistrySink(registries, plan.roots));
+    if (source instanceof PipeSource) await source.finish();
   } finally {
     source.close();
   }

@@ -144,7 +144,8 @@ test(
     const property = fc.asyncProperty(
       some({ ...EITHER_WAY, ...AS_SOURCE }),
       some({ ...EITHER_WAY, ...AS_TARGET }),
-      async (sourceQuirks, targetQuirks) => {
+      fc.boolean(),
+      async (sourceQuirks, targetQuirks, isPiped) => {
         const stage = await openStage();
         try {
           const source = await startSource(stage, sourceQuirks, contents);
@@ -152,7 +153,7 @@ test(
           await exportFrom(source, output, contents, { attempts: ATTEMPTS });
           expect(Buffer.from(await Bun.file(output).bytes()).equals(archive)).toBe(true);
           const target = await startTarget(stage, targetQuirks);
-          await importInto(target, output, { attempts: ATTEMPTS });
+          await importInto(target, output, { attempts: ATTEMPTS, isPiped });
           expect(await missingIn(target, contents)).toEqual([]);
           expect(leaks(source, target)).toEqual([]);
         } finally {

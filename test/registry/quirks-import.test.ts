@@ -43,6 +43,14 @@ describe("everything arrives at a registry that", () => {
     expect(await missingIn(target, contents)).toEqual([]);
     expect(leaks(undefined, target)).toEqual([]);
   });
+
+  // What a registry has lost again cannot be had from a pipe twice.
+  const outOfPipe = [...EITHER_WAY, ...AS_TARGET].filter(([, { forgetsBlobsOnce }]) => !forgetsBlobsOnce);
+  test.each(outOfPipe)("%s, out of a pipe", async (_, quirks) => {
+    const target = await startTarget(stage, quirks);
+    await importInto(target, archive, { isPiped: true });
+    expect(await missingIn(target, contents)).toEqual([]);
+  });
 });
 
 describe("a second import sends no blob again to a registry that", () => {
