@@ -30,7 +30,10 @@ export function failWith(
 
 /** What a transfer did not bring home. */
 export function lostArtifacts(verb: string, lost: readonly { root: Root; error: unknown }[]): Failure[] {
-  return lost.map(({ root, error }) => {
+  // What failed comes before what was not reached for that.
+  const failed = lost.filter(({ error }) => error !== undefined);
+  const unreached = lost.filter(({ error }) => error === undefined);
+  return [...failed, ...unreached].map(({ root, error }) => {
     const what = formatReference(root.reference);
     const cause = error ?? new Fault("the run stopped before it");
     return { what, error: new Fault(`cannot ${verb} ${what}`, { cause }) };

@@ -1,9 +1,13 @@
 import { expect, test } from "bun:test";
-import { failWith } from "../../src/commands/failures.ts";
+import { failWith, lostArtifacts } from "../../src/commands/failures.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+import { parseReference } from "../../src/oci/reference.ts";
 import { createLog } from "../../src/terminal/log.ts";
 import { Screen } from "../../src/terminal/screen.ts";
-import { faultOf } from "../support/faults.ts";
+import { faultOf, textOf } from "../support/faults.ts";
 import { FakeStream } from "../terminal/fake-stream.ts";
+
+const descriptor = { mediaType: "application/json", digest: digestOf(new Uint8Array()), size: 0 };
 
 test.each([
   ["lost.json", "and 80 more; see the report lost.json"],
@@ -24,3 +28,17 @@ test.each([
     expect(stream.lines().at(-1)).toBe(last);
   },
 );
+
+test("what failed is told before what was not reached for that", () => {
+  const lost = (name: string, error?: Error) => ({
+    root: { reference: parseReference(`example.com/${name}:v1`), descriptor },
+    error,
+  });
+  const failures = lostArtifacts("import", [lost("a"), lost("b", new Error("the disk is full")), lost("c")]);
+  expect(failures.map(({ what }) => what)).toEqual(["b", "a", "c"].map((name) => `example.com/${name}:v1`));
+  expect(failures.map(({ error }) => textOf(error))).toEqual([
+    expect.stringContaining("the disk is full"),
+    expect.stringContaining("the run stopped before it"),
+    expect.stringContaining("the run stopped before it"),
+  ]);
+});
