@@ -1,5 +1,4 @@
 import type { Descriptor } from "../oci/descriptor.ts";
-import { faultKind } from "../oci/fault.ts";
 import type { ByteStream, Node, Source } from "../oci/plan.ts";
 import { verified } from "../oci/verified.ts";
 import type { Extent, FileSet } from "./files.ts";
@@ -36,12 +35,8 @@ async function isWhole(files: FileSet, { offset, size }: Extent, wanted: Descrip
   try {
     for await (const _ of verified(files.chunks({ offset, size }), wanted));
     return true;
-  } catch (error) {
-    if (faultKind(error) === "mismatch" || isUnreadable(error)) return false;
-    throw error;
+  } catch {
+    // Wrong, cut short or not to be read: it is fetched.
+    return false;
   }
-}
-
-function isUnreadable(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EIO";
 }

@@ -1,4 +1,14 @@
-import { closeSync, fdatasync, ftruncateSync, openSync, read, readSync, write } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read,
+  readSync,
+  write,
+} from "node:fs";
 import { Fault } from "../oci/fault.ts";
 
 /** Where some bytes lie. */
@@ -16,8 +26,11 @@ export interface Member {
   size: number;
 }
 
-/** `r`: to read. `r+`: to read and write what is there. `wx+`: the same on new files. */
+/** `r`: to read. `r+`: to read and write what is there, and no link. `wx+`: the same on new files. */
 type Mode = "r" | "r+" | "wx+";
+
+/** Windows has no such flag. */
+const NO_LINK = constants.O_NOFOLLOW ?? 0;
 
 const READ_BYTES = 256 * 1024;
 
@@ -35,7 +48,8 @@ export class FileSet {
     let start = 0;
     try {
       for (const { path, size } of members) {
-        this.#files.push({ file: openSync(path, mode), start, end: start + size });
+        const file = openSync(path, mode === "r+" ? constants.O_RDWR | NO_LINK : mode);
+        this.#files.push({ file, start, end: start + size });
         start += size;
       }
     } catch (error) {
@@ -128,9 +142,11 @@ export class FileSet {
     }
   }
 
-  /** Cuts each file, or fills it up with zeros, to its size. */
-  truncate(): void {
-    for (const { file, start, end } of this.#files) ftruncateSync(file, end - start);
+  /** Cuts off what a file has beyond its size. */
+  trim(): void {
+    for (const { file, start, end } of this.#files) {
+      if (fstatSync(file).size > end - start) ftruncateSync(file, end - start);
+    }
   }
 
   /** Fails when the system could not keep what was written. */

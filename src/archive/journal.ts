@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fdatasync,
   fsyncSync,
   ftruncateSync,
@@ -41,8 +42,11 @@ export interface Unfinished {
   isCommitting: boolean;
 }
 
+/** Windows has no such flag. */
+const NO_LINK = constants.O_NOFOLLOW ?? 0;
 const MAGIC = "eksa-airgap-journal-1";
 const COMMIT = "commit";
+const NEWLINE = 10;
 
 /**
  * The record of an export beside its partial: first what is to be written, then lines on what is. A line is
@@ -82,9 +86,10 @@ export class Journal {
 
   /** Goes on with one that `read` understood. */
   static reopen(path: string): Journal {
-    const end = readFileSync(path).lastIndexOf("\n") + 1;
-    const file = openSync(path, "r+");
-    ftruncateSync(file, end);
+    const bytes = readFileSync(path);
+    const end = bytes.lastIndexOf("\n") + 1;
+    const file = openSync(path, constants.O_RDWR | NO_LINK);
+    if (bytes.length > end) ftruncateSync(file, end);
     return new Journal(file, end);
   }
 
@@ -130,9 +135,11 @@ function readBeginning(bytes: Buffer): { value: Saved; end: number } | undefined
   if (length === undefined) return;
   const start = line.length + 1;
   const body = bytes.subarray(start, start + Number(length));
-  if (digestOf(body) !== digest) return;
+  const end = start + body.length;
+  // Records go behind a whole line only.
+  if (digestOf(body) !== digest || bytes[end] !== NEWLINE) return;
   // Checked above to be what we wrote.
-  return { value: JSON.parse(body.toString()), end: start + body.length + 1 };
+  return { value: JSON.parse(body.toString()), end: end + 1 };
 }
 
 function readRecords(bytes: Buffer): Pick<Unfinished, "kept" | "isCommitting"> {

@@ -38,6 +38,8 @@ export function lockOutput(output: string): Lock {
 interface Holder {
   pid: number;
   host: string;
+  /** Undefined where it is not known. */
+  boot: string | undefined;
 }
 
 function take(path: string): boolean {
@@ -48,7 +50,7 @@ function take(path: string): boolean {
     if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
     throw error;
   }
-  writeSync(file, `${process.pid}@${hostname()}\n`);
+  writeSync(file, `${process.pid}@${hostname()} ${bootId()}\n`);
   closeSync(file);
   return true;
 }
@@ -56,15 +58,21 @@ function take(path: string): boolean {
 /** Undefined when the file is gone by now, or holds nothing that we wrote. */
 function holderOf(path: string): Holder | undefined {
   try {
-    const [, pid, host] = /^(\d+)@(.*)\n$/.exec(readFileSync(path, "utf8").slice(0, 1000)) ?? [];
-    return pid === undefined || host === undefined ? undefined : { pid: Number(pid), host };
+    const text = readFileSync(path, "utf8").slice(0, 1000);
+    const [, pid, host, boot] = /^(\d+)@(\S+)(?: (\S*))?\n$/.exec(text) ?? [];
+    return pid === undefined || host === undefined
+      ? undefined
+      : { pid: Number(pid), host, boot: boot || undefined };
   } catch {
     return;
   }
 }
 
-function isAtWork({ pid, host }: Holder): boolean {
+function isAtWork({ pid, host, boot }: Holder): boolean {
   if (host !== hostname()) return true;
+  // After a power cut another process may have the number.
+  const current = bootId();
+  if (boot !== undefined && current !== "" && boot !== current) return false;
   if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
@@ -72,5 +80,14 @@ function isAtWork({ pid, host }: Holder): boolean {
   } catch (error) {
     // Another user's process may be there without our being allowed to signal it.
     return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** Another one after each start of the machine; empty where the system has none. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "";
   }
 }

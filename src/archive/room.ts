@@ -11,7 +11,7 @@ const LARGEST_ON_FAT = 2 ** 32 - 1;
 /** What the journal, and the folder itself, may take. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 
-/** What has to be written, and what there is for it. In bytes. */
+/** What is needed for what has to be written, and what there is. In bytes. */
 export interface Room {
   needed: number;
   free: number;
@@ -23,8 +23,8 @@ export function roomFor(members: readonly Member[]): Room | undefined {
   const folder = dirname(members[0]?.path ?? ".");
   const free = freeIn(folder);
   if (free === undefined) return;
-  const needed = members.reduce((sum, { path, size }) => sum + Math.max(0, size - onDisk(path)), 0);
-  return { needed, free, folder };
+  const missing = members.reduce((sum, { path, size }) => sum + Math.max(0, size - onDisk(path)), 0);
+  return { needed: missing === 0 ? 0 : missing + SPARE_BYTES, free, folder };
 }
 
 /** Bytes that may be written below a folder; undefined where the file system does not say. */
@@ -39,7 +39,7 @@ function freeIn(folder: string): number | undefined {
 
 /** Whether there is enough room, as far as it can be told. */
 export function hasRoom({ needed, free }: Room): boolean {
-  return needed === 0 || needed + SPARE_BYTES <= free;
+  return needed <= free;
 }
 
 /** Fails when the file system cannot hold files as large as these, without writing them. */
@@ -52,13 +52,15 @@ export function assertSizes(members: readonly Member[]): void {
   if (FILLS_GAPS.has(type) || existsSync(first.path)) return;
   const file = openSync(first.path, "wx");
   try {
+    // Gone from the folder before it has a size: a run that is killed here leaves nothing behind.
+    if (process.platform !== "win32") rmSync(first.path);
     ftruncateSync(file, largest);
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
     if (code === "EFBIG" || code === "EINVAL") throw tooLarge(first.path, largest, cause);
   } finally {
     closeSync(file);
-    rmSync(first.path);
+    rmSync(first.path, { force: true });
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Digest } from "../oci/digest.ts";
 import { Fault, faultKind } from "../oci/fault.ts";
@@ -9,9 +9,7 @@ import type { Journal, Kept } from "./journal.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
 import type { Work } from "./workplace.ts";
 
-/** Written bytes are synced in groups of so many, */
 const SYNC_BYTES = 256 * 1024 * 1024;
-/** or after so many milliseconds. */
 const SYNC_AFTER = 5000;
 
 export interface ArchiveSinkOptions {
@@ -21,6 +19,10 @@ export interface ArchiveSinkOptions {
   work: Work;
   /** What an earlier run has left in the files. Default: nothing. */
   kept?: Kept;
+  /** Written bytes are synced in groups of so many. Default: 256 MiB. */
+  syncBytes?: number;
+  /** A group is synced after so many milliseconds at the latest. Default: 5 s. */
+  syncAfter?: number;
 }
 
 /**
@@ -38,16 +40,22 @@ export class ArchiveSink implements Sink {
   readonly #written = new Map<Digest, number>();
   /** The first thing that went wrong with the files. */
   #failure: Fault | undefined;
+  /** After a failed sync the system takes for written what is not: nothing is put on record any more. */
+  #isDoubtful = false;
+  readonly #syncBytes: number;
+  readonly #syncAfter: number;
   #unsynced = 0;
   #syncedAt = performance.now();
   #syncing: Promise<void> | undefined;
 
-  constructor({ output, layout, work, kept = new Map() }: ArchiveSinkOptions) {
+  constructor({ output, layout, work, ...options }: ArchiveSinkOptions) {
     this.#output = output;
     this.#layout = layout;
     this.#files = work.files;
     this.#journal = work.journal;
-    this.#kept = kept;
+    this.#kept = options.kept ?? new Map();
+    this.#syncBytes = options.syncBytes ?? SYNC_BYTES;
+    this.#syncAfter = options.syncAfter ?? SYNC_AFTER;
   }
 
   /** What is wrong with the files, after which nothing more can be written. */
@@ -55,25 +63,32 @@ export class ArchiveSink implements Sink {
     return this.#failure;
   }
 
-  /** Writes what is known beforehand: everything but the blobs. */
+  /** Writes the graph, which everything else comes behind. */
   async begin(): Promise<void> {
     for (const entry of this.#layout.entries) {
-      if (entry.bytes === undefined) continue;
-      await this.#writeFrame(entry);
-      await this.#write(entry.bytes, entry.offset);
+      if (entry.bytes === undefined) return;
+      await this.#writeWhole(entry, entry.bytes);
     }
+  }
+
+  /** Writes what comes behind the last blob: where files have no holes, not before all blobs are there. */
+  async finish(): Promise<void> {
     await this.#write(new Uint8Array(END_MARKER_BYTES), this.#layout.size - END_MARKER_BYTES);
   }
 
   async put(node: Node, content: Content): Promise<Outcome> {
-    if (node.bytes !== undefined) return "copied";
+    if (node.kind === "manifest") return "copied";
     // A disk that is full for one blob is full for all: nothing more is fetched in vain.
     if (this.#failure !== undefined) throw this.#failure;
     const { digest, size } = node.descriptor;
     const entry = this.#layout.byDigest.get(digest);
     if (this.#layout.leftOut.has(digest)) return "present";
     if (entry === undefined) throw new Fault(`cannot place ${digest}: it is not in the layout`);
-    await this.#writeFrame(entry);
+    if (entry.bytes !== undefined) {
+      await this.#writeWhole(entry, entry.bytes);
+      return "copied";
+    }
+    await this.#write(headerOf(entry), entry.headerOffset);
     const kept = Math.min(this.#kept.get(digest) ?? 0, size);
     if (kept > 0) {
       try {
@@ -110,6 +125,7 @@ export class ArchiveSink implements Sink {
       this.#written.set(digest, position);
       await this.#account(chunk.length);
     }
+    await this.#pad(entry);
   }
 
   /** What cannot be read is as good as wrong. */
@@ -121,9 +137,14 @@ export class ArchiveSink implements Sink {
     }
   }
 
-  /** An entry's header, and the zeros behind its content. */
-  async #writeFrame(entry: Entry): Promise<void> {
+  async #writeWhole(entry: Entry, bytes: Uint8Array): Promise<void> {
     await this.#write(headerOf(entry), entry.headerOffset);
+    await this.#write(bytes, entry.offset);
+    await this.#pad(entry);
+  }
+
+  /** The zeros behind an entry's content. */
+  async #pad(entry: Entry): Promise<void> {
     const padding = padded(entry.size) - entry.size;
     if (padding > 0) await this.#write(new Uint8Array(padding), entry.offset + entry.size);
   }
@@ -139,21 +160,23 @@ export class ArchiveSink implements Sink {
   /** Syncs while others write; who would get too far ahead of the disk waits. */
   async #account(bytes: number): Promise<void> {
     this.#unsynced += bytes;
-    const isDue = this.#unsynced >= SYNC_BYTES || performance.now() - this.#syncedAt >= SYNC_AFTER;
+    const isDue = this.#unsynced >= this.#syncBytes || performance.now() - this.#syncedAt >= this.#syncAfter;
     if (isDue && this.#syncing === undefined) {
       this.#syncing = this.#sync().finally(() => {
         this.#syncing = undefined;
       });
     }
-    if (this.#unsynced >= SYNC_BYTES) await this.#syncing;
+    if (this.#unsynced >= this.#syncBytes) await this.#syncing;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Never rejects: a failure is kept, and stops what is written next. */
   async #sync(): Promise<void> {
+    if (this.#isDoubtful) return;
     const written = new Map(this.#written);
     this.#unsynced = 0;
     try {
-      await this.#files.sync();
+      await this.#synced();
       await this.#journal.append(written);
       for (const [digest, bytes] of written) {
         if (this.#written.get(digest) === bytes) this.#written.delete(digest);
@@ -162,6 +185,15 @@ export class ArchiveSink implements Sink {
       this.#fail(cause);
     }
     this.#syncedAt = performance.now();
+  }
+
+  async #synced(): Promise<void> {
+    try {
+      await this.#files.sync();
+    } catch (error) {
+      this.#isDoubtful = true;
+      throw error;
+    }
   }
 
   #fail(cause: unknown): Fault {
@@ -180,6 +212,9 @@ export function hintFor(cause: unknown, output: string): string | undefined {
   switch (code) {
     case "ENOSPC":
     case "EDQUOT":
+      if (isOutOfInodes(dirname(output))) {
+        return `${dirname(output)} has space, but no room for another file: remove some, ${again}; or name another disk with \`--output\``;
+      }
       return `free some space in ${dirname(output)}, ${again}; or name another disk with \`--output\``;
     case "EFBIG":
       return `the file system of ${dirname(output)} cannot hold so large a file: cut it with \`--split-size 4000MiB\`, or name another disk with \`--output\``;
@@ -192,8 +227,18 @@ export function hintFor(cause: unknown, output: string): string | undefined {
     case "EIO":
     case "ENODEV":
     case "ENXIO":
-      return `look after the disk of ${dirname(output)}, ${again}`;
+      return `look after the disk of ${dirname(output)} and check its file system, ${again}`;
     default:
       return;
+  }
+}
+
+/** Some file systems have as many as they need, and say none at all. */
+function isOutOfInodes(folder: string): boolean {
+  try {
+    const { files, ffree } = statfsSync(folder);
+    return files > 0 && ffree === 0;
+  } catch {
+    return false;
   }
 }

@@ -98,7 +98,7 @@ function mostCommonSize(members: readonly Member[]): number | undefined {
 }
 
 /** Which volumes of an archive there are, in ascending order. */
-function indexesOf(archive: string): number[] {
+export function indexesOf(archive: string): number[] {
   const prefix = `${basename(archive)}.`;
   return filesIn(dirname(archive))
     .filter((name) => name.startsWith(prefix))

@@ -16,7 +16,7 @@ import { FileSet, type Member } from "./files.ts";
 import { type Beginning, type Cut, Journal, type Unfinished } from "./journal.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { type Lock, lockOutput } from "./lock.ts";
-import { volumeName, volumesOf } from "./volumes.ts";
+import { indexesOf, volumeName, volumesOf } from "./volumes.ts";
 
 /** The files that an archive is written to, and the record of what is in them. */
 export class Work {
@@ -59,31 +59,34 @@ export class Workplace {
     }
   }
 
+  /** May be called twice. */
   release(): void {
-    this.#lock.release();
+    try {
+      this.#lock.release();
+    } catch {
+      // A disk that cannot be written to any more; a lock whose holder has ended holds nobody up.
+    }
   }
 
   /** Starts from nothing. */
   begin(beginning: Beginning, layout: Layout): Work {
     const members = partials(this.output, layout, beginning.cut);
     const journal = Journal.create(journalOf(this.output), beginning);
-    return new Work(journal, new FileSet(members, "wx+"));
+    // Bytes without a journal would be nobody's.
+    syncFolderOf(this.output);
+    const work = new Work(journal, new FileSet(members, "wx+"));
+    syncFolderOf(this.output);
+    return work;
   }
 
   /** Goes on with what an earlier run left. */
-  resume({ beginning, isCommitting }: Unfinished, layout: Layout): Work {
-    const finals = volumesOf(this.output, layout.size, beginning.cut.splitSize);
-    const members = partials(this.output, layout, beginning.cut);
-    for (const [index, { path }] of members.entries()) {
-      const final = finals[index]?.path ?? "";
-      const found = lstatSync(path, { throwIfNoEntry: false });
-      // Never what a link planted under this name points to.
-      if (found !== undefined && !found.isFile()) throw nobodys(path, journalOf(this.output));
-      if (found !== undefined) continue;
-      if (isCommitting && existsSync(final)) renameSync(final, path);
-      else closeSync(openSync(path, "wx"));
-    }
-    return new Work(Journal.reopen(journalOf(this.output)), new FileSet(members, "r+"));
+  resume(unfinished: Unfinished, layout: Layout): Work {
+    if (unfinished.isCommitting) this.#takeBack(unfinished, layout);
+    const members = partials(this.output, layout, unfinished.beginning.cut);
+    for (const { path } of members) if (!isThere(path)) closeSync(openSync(path, "wx"));
+    const files = new FileSet(members, "r+");
+    files.trim();
+    return new Work(Journal.reopen(journalOf(this.output)), files);
   }
 
   /** Gives everything its final name. The bytes must be on the disk. */
@@ -91,28 +94,24 @@ export class Workplace {
     const finals = volumesOf(this.output, size, splitSize);
     await work.journal.appendCommit();
     work.close();
-    // The first volume stands for all: an older set is none any more once its first one is gone.
-    if (splitSize !== undefined) rmSync(finals[0]?.path ?? "", { force: true });
-    for (const { path } of finals.toReversed()) renameSync(`${path}.partial`, path);
-    if (splitSize !== undefined) this.#removeVolumesFrom(finals.length);
-    syncFolderOf(this.output);
-    rmSync(journalOf(this.output));
-    for (const base of this.#previous()) discard(base);
+    if (splitSize !== undefined) this.#removeOlder(finals);
+    for (const [index, { path }] of [...finals.entries()].toReversed()) {
+      // The first volume stands for all: it comes when the others are there for certain.
+      if (index === 0 && finals.length > 1) syncFolderOf(this.output);
+      renameSync(`${path}.partial`, path);
+    }
+    this.#finish();
     this.release();
   }
 
   /** Makes room for another plan: what is here becomes something to copy from. */
-  setAside({ beginning }: Unfinished): void {
-    let count = 1;
-    while (existsSync(journalOf(previousOf(this.output, count)))) count++;
-    const base = previousOf(this.output, count);
-    const layout = layOut(beginning.plan, beginning.cut.delta);
-    const to = partials(base, layout, beginning.cut);
-    // The journal first: bytes without one would be taken for nobody's.
+  setAside(unfinished: Unfinished): void {
+    const { plan, cut } = unfinished.beginning;
+    if (unfinished.isCommitting) this.#takeBack(unfinished, layOut(plan, cut.delta));
+    const base = previousOf(this.output, this.#previous().length + 1);
+    // The journal first: it says what is missing beside it when this is broken off.
     renameSync(journalOf(this.output), journalOf(base));
-    for (const [index, { path }] of partials(this.output, layout, beginning.cut).entries()) {
-      if (existsSync(path)) renameSync(path, to[index]?.path ?? "");
-    }
+    this.#moveTo(base, unfinished);
   }
 
   /** What was set aside, the latest first. */
@@ -137,8 +136,9 @@ export class Workplace {
 
   #lookAround(): Unfinished | undefined {
     const journal = journalOf(this.output);
-    const partial = [`${this.output}.partial`, `${volumeName(this.output, 0)}.partial`].find(existsSync);
-    const found = existsSync(journal) ? Journal.read(journal) : undefined;
+    if (!isThere(journal)) this.#finishSettingAside();
+    const partial = [`${this.output}.partial`, `${volumeName(this.output, 0)}.partial`].find(isThere);
+    const found = isThere(journal) ? Journal.read(journal) : undefined;
     if (found === undefined) {
       if (partial !== undefined && statSync(partial).size > 0) throw nobodys(partial, journal);
       // A run that was killed before its first byte.
@@ -148,24 +148,67 @@ export class Workplace {
     const { beginning, isCommitting } = found;
     const [first] = volumesOf(this.output, 0, beginning.cut.splitSize);
     if (isCommitting && partial === undefined && existsSync(first?.path ?? "")) {
-      // All that was left to do was to remove it.
-      rmSync(journal);
+      this.#finish();
       return;
     }
     return found;
   }
 
-  /** An older set may have had more. */
-  #removeVolumesFrom(index: number): void {
-    for (let next = index; existsSync(volumeName(this.output, next)); next++) {
-      rmSync(volumeName(this.output, next));
+  /** Of a commit that was broken off: what has its final name already. */
+  #takeBack({ beginning: { cut } }: Unfinished, layout: Layout): void {
+    const finals = volumesOf(this.output, layout.size, cut.splitSize);
+    for (const [index, { path }] of partials(this.output, layout, cut).entries()) {
+      const final = finals[index]?.path ?? "";
+      if (!isThere(path) && isThere(final)) renameSync(final, path);
     }
+  }
+
+  /** Moves what of an unfinished export is under the names of this one, and not yet under those of `base`. */
+  #moveTo(base: string, { beginning: { plan, cut } }: Unfinished): void {
+    const layout = layOut(plan, cut.delta);
+    const to = partials(base, layout, cut);
+    for (const [index, { path }] of partials(this.output, layout, cut).entries()) {
+      const target = to[index]?.path ?? "";
+      if (isThere(path) && !isThere(target)) renameSync(path, target);
+    }
+  }
+
+  #finishSettingAside(): void {
+    const [base] = this.#previous();
+    const unfinished = base === undefined ? undefined : Journal.read(journalOf(base));
+    if (base !== undefined && unfinished !== undefined) this.#moveTo(base, unfinished);
+  }
+
+  /**
+   * Takes an older set of volumes away, which may have had more. It is none any more once its first one is gone;
+   * the last ones go before those before them, so that none is left alone when this is broken off.
+   */
+  #removeOlder({ length }: readonly Member[]): void {
+    rmSync(volumeName(this.output, 0), { force: true });
+    syncFolderOf(this.output);
+    for (const index of indexesOf(this.output).toReversed()) {
+      if (index >= length) rmSync(volumeName(this.output, index));
+    }
+  }
+
+  /** The output has its name: what it took to get there goes, and the journal last. */
+  #finish(): void {
+    syncFolderOf(this.output);
+    for (const base of this.#previous()) discard(base);
+    rmSync(journalOf(this.output));
   }
 }
 
 /** The files that an archive is written to. */
 export function partials(base: string, { size }: Layout, { splitSize }: Cut): Member[] {
   return volumesOf(base, size, splitSize).map((member) => ({ ...member, path: `${member.path}.partial` }));
+}
+
+/** Fails on a link, or whatever else was planted under one of our names. */
+function isThere(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isFile()) return found !== undefined;
+  throw new Fault(`cannot use ${path}: it is not a file`, { hint: "remove it, or choose another output" });
 }
 
 function journalOf(base: string): string {

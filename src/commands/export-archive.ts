@@ -1,9 +1,11 @@
+import { resolve as resolvePath } from "node:path";
 import { reusing } from "../archive/earlier.ts";
 import type { Cut, Kept, Unfinished } from "../archive/journal.ts";
 import { type Layout, layOut, sameLayout } from "../archive/layout.ts";
 import { assertSizes, hasRoom, roomFor } from "../archive/room.ts";
 import { ArchiveSink, hintFor } from "../archive/sink.ts";
 import { partials, type Work, Workplace } from "../archive/workplace.ts";
+import { displayUri, schemeOf } from "../eksa/uri.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Source } from "../oci/plan.ts";
 import { formatBytes } from "../terminal/units.ts";
@@ -25,6 +27,9 @@ const DECISIVE = [
   "splitSize",
 ] as const;
 
+/** milliseconds */
+const FLUSH_PATIENCE = 1000;
+
 interface Planning {
   resolved: () => Promise<Planned>;
   report: RunReport;
@@ -43,13 +48,14 @@ export function openWorkplace(output: string): Workplace {
 /** The plan that an interrupted run of the same command left; else a new one. */
 export async function plannedIn(
   workplace: Workplace,
-  { values, log }: ExportRun,
+  run: ExportRun,
   { resolved, report }: Planning,
 ): Promise<Planned & { begun?: Unfinished }> {
+  const { values, log } = run;
   const { unfinished } = workplace;
   if (unfinished === undefined || values.refresh) return resolved();
   const { command, plan, notes, cut } = unfinished.beginning;
-  if (!Bun.deepEquals(command, decisiveOf(values))) throw ofAnother(workplace.output, command);
+  if (!Bun.deepEquals(command, decisiveOf(run))) throw ofAnother(workplace.output, command);
   // Written by this very function's other half, and checked by its digest.
   const kept = notes as Planned["notes"];
   report.inputs(kept);
@@ -69,6 +75,8 @@ interface Job extends Planned {
   layout: Layout;
   source: Source;
   listener: Listener;
+  /** Says what holds things up. */
+  note: (text: string) => void;
 }
 
 /** Fetches everything that can be had; the output appears only if that is all. Else it can be gone on with. */
@@ -96,7 +104,7 @@ export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
 
 async function fill(
   { values, signal }: ExportRun,
-  { plan, listener, workplace, ...job }: Job,
+  { plan, listener, workplace, note, ...job }: Job,
   sink: ArchiveSink,
 ): Promise<TransferResult["lost"]> {
   const earlier = workplace.previous();
@@ -104,11 +112,23 @@ async function fill(
     await sink.begin();
     const source = reusing(job.source, earlier);
     const options = { jobs: values.jobs, onFailure: "continue", listener, signal } as const;
-    return (await transfer(plan, source, sink, options)).lost;
+    const { lost } = await transfer(plan, source, sink, options);
+    if (lost.length === 0) await sink.finish();
+    return lost;
   } finally {
-    // Also what a stopped run has fetched is put on record. A disk that failed is the reason for all the rest.
-    await sink.flush();
     for (const { files } of earlier) files.close();
+    // Also what a stopped run has fetched is put on record. A disk that failed is the reason for all the rest.
+    await flush(sink, note);
+  }
+}
+
+/** A slow disk may be far behind: who waits is told what for. */
+async function flush(sink: ArchiveSink, note: Job["note"]): Promise<void> {
+  const telling = setTimeout(() => note("writing the rest to the disk"), FLUSH_PATIENCE);
+  try {
+    await sink.flush();
+  } finally {
+    clearTimeout(telling);
   }
 }
 
@@ -123,7 +143,7 @@ function openWork(run: ExportRun, cut: Cut, { workplace, layout, plan, notes, be
     if (unfinished !== undefined) workplace.setAside(unfinished);
     assertSizes(partials(workplace.output, layout, cut));
     assertRoom(workplace, layout, cut);
-    const command = decisiveOf(run.values);
+    const command = decisiveOf(run);
     return { work: workplace.begin({ command, notes, plan, cut }, layout), kept: new Map() };
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
@@ -159,15 +179,23 @@ function cannotWrite({ output }: Workplace, cause: unknown): Fault {
   return new Fault(`cannot write ${output}.partial`, { cause, hint: hintFor(cause, output) });
 }
 
-function decisiveOf(values: ExportRun["values"]): Record<string, unknown> {
+function decisiveOf({ values, directory }: ExportRun): Record<string, unknown> {
   const given = DECISIVE.map((key) => [key, values[key]] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const { bundlesOverride, since } = values;
+  const isLocal = schemeOf(bundlesOverride) === undefined;
+  return {
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
+    // The same name in another folder is another file; the same address signed anew is the same file.
+    bundlesOverride: isLocal ? resolvePath(directory, bundlesOverride) : displayUri(bundlesOverride),
+    since: since.map((path) => resolvePath(directory, path)),
+  };
 }
 
 function ofAnother(output: string, command: Readonly<Record<string, unknown>>): Fault {
   const flags = Object.entries(command).flatMap(([key, value]) => {
-    if (value === false || (Array.isArray(value) && value.length === 0)) return [];
-    return value === true ? [`--${flagName(key)}`] : [`--${flagName(key)} ${String(value)}`];
+    if (value === false) return [];
+    if (value === true) return [`--${flagName(key)}`];
+    return [value].flat().map((each) => `--${flagName(key)} ${String(each)}`);
   });
   return new Fault(`cannot write ${output}: another export to it was interrupted, and is not finished`, {
     cause: new Fault(`that was \`export artifacts --output ${output} ${flags.join(" ")}\``),

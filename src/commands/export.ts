@@ -2,7 +2,8 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Delta, type Layout, layOut } from "../archive/layout.ts";
-import { volumeName } from "../archive/volumes.ts";
+import { indexesOf, volumeName } from "../archive/volumes.ts";
+import type { Workplace } from "../archive/workplace.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import { Fault } from "../oci/fault.ts";
@@ -129,9 +130,10 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
   try {
     const { plan, notes, delta, begun } = await plannedIn(workplace, run, { resolved, report });
     const layout = layOut(plan, delta);
-    if (await isThereAlready(run, layout)) return report.complete(plan);
+    if (await isThereAlready(run, layout, workplace)) return report.complete(plan);
     const listener = told(progress, report);
-    await writeArchive(run, { workplace, begun, plan, notes, delta, layout, source, listener });
+    const { note } = progress;
+    await writeArchive(run, { workplace, begun, plan, notes, delta, layout, source, listener, note });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
     log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
@@ -186,10 +188,22 @@ function usage(message: string, hint: string): Fault {
 }
 
 /** A finished output is kept when it is already right; another is never written over unasked. */
-async function isThereAlready({ values, log, signal }: ExportRun, layout: Layout): Promise<boolean> {
+async function isThereAlready(
+  { values, log, signal }: ExportRun,
+  layout: Layout,
+  { unfinished }: Workplace,
+): Promise<boolean> {
   const { output, force, splitSize } = values;
   const first = splitSize === undefined ? output : volumeName(output, 0);
-  if (force || !existsSync(first)) return false;
+  if (force) return false;
+  if (!existsSync(first)) {
+    // Those of a commit that was broken off are ours.
+    const [stray] = splitSize === undefined || unfinished?.isCommitting ? [] : indexesOf(output);
+    if (stray === undefined) return false;
+    throw new Fault(`cannot write ${output}: there is ${volumeName(output, stray)}, of another archive`, {
+      hint: "choose another name, or replace it with `--force`",
+    });
+  }
   log.info(`checking the existing ${first}`);
   if (await matchesLayout(first, layout, signal)) {
     log.info(`${first} is already what this export would write`);

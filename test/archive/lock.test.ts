@@ -12,7 +12,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 test("a lock says who holds it, and is gone when released", async () => {
   const output = join(folder, "a.tar");
   const lock = lockOutput(output);
-  expect(await readFile(`${output}.lock`, "utf8")).toBe(`${process.pid}@${hostname()}\n`);
+  expect(await readFile(`${output}.lock`, "utf8")).toStartWith(`${process.pid}@${hostname()} `);
   lock.release();
   lock.release();
   expect(existsSync(`${output}.lock`)).toBe(false);
@@ -39,7 +39,22 @@ test.each([`999999999@${hostname()}\n`, "", "garbage"])(
     const output = join(folder, "d.tar");
     await writeFile(`${output}.lock`, text);
     const lock = lockOutput(output);
-    expect(await readFile(`${output}.lock`, "utf8")).toBe(`${process.pid}@${hostname()}\n`);
+    expect(await readFile(`${output}.lock`, "utf8")).toStartWith(`${process.pid}@${hostname()} `);
     lock.release();
   },
 );
+
+test("a process of before the machine was started again holds nobody up", async () => {
+  const output = join(folder, "boot.tar");
+  const lock = lockOutput(output);
+  const [, boot = ""] = (await readFile(`${output}.lock`, "utf8")).trim().split(" ");
+  lock.release();
+  // The first process is always there.
+  await writeFile(`${output}.lock`, `1@${hostname()} ${boot}\n`);
+  await faultOf(async () => lockOutput(output));
+  await writeFile(`${output}.lock`, `1@${hostname()} another-start\n`);
+  // Not every system tells its starts apart.
+  if (boot === "") await faultOf(async () => lockOutput(output));
+  else lockOutput(output).release();
+  expect(existsSync(`${output}.lock`)).toBe(boot === "");
+});

@@ -39,7 +39,12 @@ test("a link planted in place of the partial file is not followed", async () => 
   await writeFile(victim, "precious");
   const output = join(stage.work, "out.tar");
   await symlink(victim, `${output}.partial`);
-  expectFailure(await stage.exportTo(output), 1, `cannot go on with ${output}.partial`, "hint: remove");
+  expectFailure(
+    await stage.exportTo(output),
+    1,
+    `cannot use ${output}.partial: it is not a file`,
+    "hint: remove",
+  );
   expect(await Bun.file(victim).text()).toBe("precious");
 });
 

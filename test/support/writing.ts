@@ -33,6 +33,7 @@ export class Writing {
   }
 
   async commit(): Promise<void> {
+    await this.sink.finish();
     await this.sink.flush();
     await this.#workplace.commit(this.#work, this.layout, { splitSize: this.#splitSize });
   }
@@ -40,6 +41,11 @@ export class Writing {
   /** Ends the work as a run does that is stopped: what there is stays. */
   async leave(): Promise<void> {
     await this.sink.flush();
+    this.release();
+  }
+
+  /** Ends the work as a run does that is killed. */
+  release(): void {
     this.#work.close();
     this.#workplace.release();
   }
