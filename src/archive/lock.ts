@@ -1,6 +1,9 @@
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Fault } from "../oci/fault.ts";
+
+/** Milliseconds in which whoever made a lock has written its name into it. */
+const MOMENT = 50;
 
 /** Keeps a second run away from an output; `release` may be called twice. */
 export interface Lock {
@@ -15,16 +18,15 @@ export interface Lock {
 export function lockOutput(output: string): Lock {
   const path = `${output}.lock`;
   if (!take(path)) {
-    const holder = holderOf(path);
+    const holder = settledHolderOf(path);
     if (holder !== undefined && isAtWork(holder)) {
       throw new Fault(`cannot write ${output}: another run is writing it`, {
         cause: new Fault(`${path} is held by process ${holder.pid} on ${holder.host}`),
         hint: `wait for it, or choose another output; if no such run exists, remove ${path}`,
       });
     }
-    rmSync(path, { force: true });
-    // Of two that take over at once one gets it.
-    if (!take(path)) return lockOutput(output);
+    takeAway(path, holder);
+    return lockOutput(output);
   }
   let held = true;
   return {
@@ -42,17 +44,40 @@ interface Holder {
   boot: string | undefined;
 }
 
+/** False when there is one. */
 function take(path: string): boolean {
-  let file: number;
   try {
-    file = openSync(path, "wx");
+    writeFileSync(path, `${process.pid}@${hostname()} ${bootId()}\n`, { flag: "wx" });
+    return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (codeOf(error) === "EEXIST") return false;
     throw error;
   }
-  writeSync(file, `${process.pid}@${hostname()} ${bootId()}\n`);
-  closeSync(file);
-  return true;
+}
+
+/** One that was made a moment ago may not say yet whose it is. */
+function settledHolderOf(path: string): Holder | undefined {
+  const holder = holderOf(path);
+  if (holder !== undefined || !existsSync(path)) return holder;
+  Bun.sleepSync(MOMENT);
+  return holderOf(path);
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+/** Of several that find the same lock left behind, only one moves it; what has come in its place goes back. */
+function takeAway(path: string, left: Holder | undefined): void {
+  const aside = `${path}.left`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return;
+    throw error;
+  }
+  if (Bun.deepEquals(holderOf(aside), left)) rmSync(aside, { force: true });
+  else renameSync(aside, path);
 }
 
 /** Undefined when the file is gone by now, or holds nothing that we wrote. */
@@ -79,7 +104,7 @@ function isAtWork({ pid, host, boot }: Holder): boolean {
     return true;
   } catch (error) {
     // Another user's process may be there without our being allowed to signal it.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return codeOf(error) === "EPERM";
   }
 }
 

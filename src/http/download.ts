@@ -20,6 +20,7 @@ export interface Download {
 /**
  * The bytes of a resource, in order and once each, over as many connections as it takes: a broken body
  * goes on with `Range` from where it stopped, asking the first URL again since signed ones expire.
+ * So does one that ends early without having said where it would: nobody else notices that it broke.
  * A server that ignores the range sends everything, of which the known part is skipped. One that compresses
  * unasked is understood too; ranges would be of the compressed bytes there, so each try takes all of them.
  * Spec: RFC 9110, 8.4 and 14.
@@ -44,7 +45,8 @@ export async function* download(wanted: Download): AsyncGenerator<Uint8Array> {
         offset += fresh.length;
         yield fresh;
       }
-      return;
+      if (offset >= size || saysItsEnd(response)) return;
+      throw cutShort(url, offset, size);
     } catch (error) {
       // It broke behind the last byte: there is nothing more to ask for.
       if (offset === size) return;
@@ -62,6 +64,18 @@ function sizeOf({ status, headers }: Response): number | undefined {
   const text =
     status === 206 ? headers.get("content-range")?.replace(/^.*\//, "") : headers.get("content-length");
   return /^\d+$/.test(text ?? "") ? Number(text) : undefined;
+}
+
+/** Whether a break would show: without either header a body ends where the connection does. Spec: RFC 9112, 6.3. */
+function saysItsEnd({ headers }: Response): boolean {
+  return headers.has("content-length") || headers.has("transfer-encoding");
+}
+
+function cutShort(url: URL, offset: number, size: number): NetworkError {
+  return new NetworkError(`${redactUrl(url)} ended after ${offset} bytes of ${size}`, {
+    code: "CUT_SHORT",
+    retryable: true,
+  });
 }
 
 /** Where in the resource this answer starts: 0 for a whole one. */

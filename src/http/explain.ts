@@ -99,14 +99,16 @@ function explainBehind(proxy: URL, error: Error, url: URL): unknown {
 
 /** A proxy's own refusal; `status` is 0 where it is not known. */
 export function proxyRefusal(proxy: URL, url: URL, status: number): NetworkError {
-  if (status === 407) {
+  // tinyproxy answers 401 to wrong ones.
+  if (status === 407 || status === 401) {
     const isKnown = proxy.username !== "";
     return new NetworkError(
-      `the proxy \`${proxy.host}\` ${isKnown ? "refused" : "asks for"} credentials (407)`,
+      `the proxy \`${proxy.host}\` ${isKnown ? "refused" : "asks for"} credentials (${status})`,
       {
         code: "PROXY_CREDENTIALS",
         retryable: false,
-        hint: "write them into the proxy's address, percent-encoded: `http://USER:PASSWORD@HOST:PORT`",
+        // Without a URL as an example: whatever stands before an `@` there is not shown.
+        hint: "write them into the proxy's address, percent-encoded: USER:PASSWORD@ before the host",
       },
     );
   }

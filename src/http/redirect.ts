@@ -9,8 +9,9 @@ const PRIVATE_HEADERS = new Set(["authorization", "cookie", "proxy-authorization
 
 /**
  * Follows redirects of reads. Credentials stay with the origin they were meant for: object stores answer
- * 400 to a second authentication, and another host must not see them at all. Writes are never followed:
- * the runtime would send an empty body to the new place.
+ * 400 to a second authentication, and another host must not see them at all. For the same reason nobody hears
+ * what login that host would like: its token server would be given ours. Writes are never followed: the runtime
+ * would send an empty body to the new place.
  */
 export function following(next: Transport): Transport {
   return async (request) => {
@@ -19,12 +20,19 @@ export function following(next: Transport): Transport {
       const response = await next(current);
       const location = response.headers.get("location");
       const follow = request.method === "GET" || request.method === "HEAD";
-      if (!follow || !REDIRECTS.has(response.status) || location === null) return response;
+      if (!follow || !REDIRECTS.has(response.status) || location === null) {
+        return current.url.origin === request.url.origin ? response : withoutChallenge(response);
+      }
       await cancelBody(response);
       if (hops >= MOST_REDIRECTS) throw refused(current.url, `more than ${MOST_REDIRECTS} redirects`);
       current = redirected(current, location);
     }
   };
+}
+
+function withoutChallenge(response: Response): Response {
+  response.headers.delete("www-authenticate");
+  return response;
 }
 
 function redirected(request: HttpRequest, location: string): HttpRequest {

@@ -1,3 +1,4 @@
+import { isLoopback } from "../http/address.ts";
 import type { Http } from "../http/client.ts";
 import { Fault } from "../oci/fault.ts";
 import { AnswerFault } from "./answer.ts";
@@ -38,6 +39,7 @@ export class Authorizer {
   readonly #unknownLogins = new Set<string>();
   /** By `loginOf`. */
   readonly #warnedOf = new Set<string>();
+  #warnedOfPlainHttp = false;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
@@ -112,7 +114,18 @@ export class Authorizer {
   }
 
   async #savedLogin(scopes: readonly Scope[]): Promise<Credentials | undefined> {
-    return this.#options.credentials(scopes[0]?.repository);
+    const login = await this.#options.credentials(scopes[0]?.repository);
+    if (login !== undefined) this.#warnOfPlainHttp();
+    return login;
+  }
+
+  /** A token that the login was good for says as much as the login. */
+  #warnOfPlainHttp(): void {
+    const { protocol, hostname } = this.#challengedUrl;
+    if (this.#warnedOfPlainHttp || protocol !== "http:" || isLoopback(hostname)) return;
+    this.#warnedOfPlainHttp = true;
+    const { registry, warn } = this.#options;
+    warn(`the login for ${registry} goes over plain HTTP: whoever is on the way can read it`);
   }
 
   async #token(challenge: Challenge, asked: readonly Scope[]): Promise<Token> {
@@ -174,9 +187,11 @@ export class Authorizer {
   #refused(cause: unknown, credentials: Credentials | undefined): Fault {
     const { registry } = this.#options;
     const login =
-      credentials === undefined
-        ? `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`
-        : `check the user name and the password for ${registry}`;
+      credentials?.kind === "password"
+        ? `check the user name and the password for ${registry}`
+        : credentials?.kind === "identityToken"
+          ? `log in again with \`docker login ${registry}\`: the saved token may have expired`
+          : `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`;
     // A server that was not reached, or is out of order, has refused nobody; what it takes is said below.
     const hint = isRefusal(cause) ? login : undefined;
     return new Fault(`cannot get a token for ${registry}`, { cause, hint });

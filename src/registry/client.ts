@@ -47,7 +47,6 @@ type Body = Omit<HttpRequest, "method" | "url">;
 /** One registry: requests go out with the right address and authorization, answers come back as they are. */
 export class RegistryClient {
   readonly http: Http;
-  /** What this client may ask for, unless a request says otherwise. */
   readonly #registry: string;
   readonly #prefix: string;
   readonly #origins: readonly URL[];

@@ -1,4 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
 import type { Node } from "../oci/plan.ts";
 import { parseRepositoryName, type RepositoryName } from "../oci/reference.ts";
 import type { Registries } from "./client.ts";
@@ -41,7 +42,12 @@ async function placeOf(
       repository,
       scopes: [{ repository, actions: "pull" as const }],
     };
-    if (await holdsBlob(place, descriptor.digest)) return name;
+    try {
+      if (await holdsBlob(place, descriptor.digest)) return name;
+    } catch (error) {
+      // Where it is only a guess, a repository that may not be read is one that does not have it.
+      if (repositories.has(name) || !(error instanceof Fault)) throw error;
+    }
   }
   return;
 }

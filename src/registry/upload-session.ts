@@ -20,14 +20,14 @@ export async function beginUpload(target: UploadTarget, digest: Digest): Promise
   const start = { kind: "startUpload", repository } as const;
   const endpoint = algorithm === "sha512" ? { ...start, algorithm } : start;
   const url = await client.urlOf(endpoint);
-  const answer = await sendUpload(target, { method: "POST", url }, [202]);
+  const answer = await sendUpload(target, { method: "POST", url, retry: "exchange" }, [202]);
   return { url: locationOf(answer.response, answer.url), arrived: 0, minimum: minimumOf(answer) };
 }
 
 /** What has arrived. Spec: distribution-spec end-13. Undefined when the registry does not say. */
 export async function askUpload(target: UploadTarget, url: URL): Promise<Session | undefined> {
   try {
-    const answer = await sendUpload(target, { method: "GET", url }, [204]);
+    const answer = await sendUpload(target, { method: "GET", url, retry: "exchange" }, [204]);
     return { url: nextAddress(answer), arrived: arrivedAfter(answer, 0), minimum: minimumOf(answer) };
   } catch (error) {
     if (error instanceof Fault || isRetryable(error)) return;

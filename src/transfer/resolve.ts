@@ -28,6 +28,8 @@ export interface Resolution {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** An index in an index in an index is legal; a deeper one is an attack or a mistake. */
 const MAX_DEPTH = 8;
+/** Of all manifests of a run together, which are held in memory: those of a release are some megabytes. */
+const MAX_GRAPH_BYTES = 256 * 1024 * 1024;
 
 /**
  * Reads every manifest below the references, each once, and makes one plan of them. The plan depends on
@@ -87,13 +89,17 @@ export class Graph {
   readonly known = new Map<Digest, KnownManifest>();
   readonly #source: Source;
   readonly #pending = new Map<Digest, Promise<void>>();
+  readonly #limit: number;
+  #held = 0;
 
-  constructor(source: Source) {
+  /** `limit`: bytes of manifests that are held at most. */
+  constructor(source: Source, limit = MAX_GRAPH_BYTES) {
     this.#source = source;
+    this.#limit = limit;
   }
 
   async root(reference: Reference): Promise<Descriptor> {
-    const found = await this.#source.manifest(reference);
+    const found = await this.#read(reference);
     const manifest = parseManifest(found.bytes);
     if (isIndexType(manifest.mediaType)) {
       await this.#below(reference, found, 0);
@@ -112,6 +118,15 @@ export class Graph {
     return found.descriptor;
   }
 
+  async #read(reference: Reference): Promise<ManifestBytes> {
+    const found = await this.#source.manifest(reference);
+    this.#held += found.bytes.length;
+    if (this.#held <= this.#limit) return found;
+    throw new Fault(`cannot hold more than ${this.#limit} bytes of manifests`, {
+      hint: "no release has so many: look for an index that names thousands, and leave it out with `--exclude REFERENCE`",
+    });
+  }
+
   async #below(reference: Reference, found: ManifestBytes, depth: number): Promise<void> {
     const { descriptor, bytes } = found;
     if (this.known.has(descriptor.digest)) return;
@@ -125,7 +140,7 @@ export class Graph {
     const { digest, size } = child;
     await this.#once(digest, async () => {
       const reference: Reference = { registry: parent.registry, repository: parent.repository, digest };
-      await this.#below(reference, await this.#source.manifest(reference), depth);
+      await this.#below(reference, await this.#read(reference), depth);
     });
     const found = this.known.get(digest)?.descriptor.size;
     if (found === size) return;

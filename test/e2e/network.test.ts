@@ -85,7 +85,7 @@ describe("a proxy in the environment", () => {
       result,
       1,
       `the proxy \`${host}\` refused credentials (407)`,
-      "write them into the proxy's address",
+      "write them into the proxy's address, percent-encoded: USER:PASSWORD@ before the host",
     );
     expect(result.stderr).not.toContain(SECRET);
     const [first] = asked;

@@ -62,6 +62,17 @@ test("a body that breaks goes on from the byte where it stopped", async () => {
   expect(server.requests.map(askedFrom)).toEqual([0, 100_000, 150_000, 200_000]);
 });
 
+test("a body that ends early where nobody said its length goes on too, and is given up likewise", async () => {
+  const unsaid = (given: RawAnswer): RawAnswer => ({ ...given, length: undefined });
+  server = serveRaw((request, count) => unsaid(count === 1 ? whole(100_000) : rest(askedFrom(request))));
+  expectAll(await fetchAll(server.url));
+  expect(server.requests.map(askedFrom)).toEqual([0, 100_000]);
+  await server.stop();
+  server = serveRaw((request, count) => unsaid(count === 1 ? whole(100_000) : rest(askedFrom(request), 0)));
+  await expect(fetchAll(server.url)).rejects.toThrow("ended after 100000 bytes of 300000");
+  expect(server.requests).toHaveLength(3);
+});
+
 test("a server that ignores the range sends everything again, and no byte comes twice", async () => {
   const cuts = fc.array(fc.integer({ min: 1, max: BYTES.length - 1 }), { maxLength: 3 });
   await fc.assert(

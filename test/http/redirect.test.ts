@@ -88,6 +88,20 @@ describe("credentials", () => {
   });
 });
 
+test("only the origin that was asked can ask for a login", async () => {
+  const challenge = { "www-authenticate": 'Bearer realm="https://elsewhere.example/token"' };
+  const store = started(() => new Response(null, { status: 401, headers: challenge }));
+  const registry = started((request) =>
+    request.url.endsWith("/away")
+      ? to(store.url.href)
+      : new Response(null, { status: 401, headers: challenge }),
+  );
+  const away = await follow({ method: "GET", url: new URL("away", registry.url) });
+  expect([away.status, away.headers.get("www-authenticate")]).toEqual([401, null]);
+  const here = await follow({ method: "GET", url: registry.url });
+  expect(here.headers.get("www-authenticate")).toBe(challenge["www-authenticate"]);
+});
+
 test("five redirects are followed, the sixth is not, and a loop ends", async () => {
   const server = started((request) => {
     const left = Number(new URL(request.url).searchParams.get("left"));

@@ -118,7 +118,7 @@ describe("a tunnel", () => {
     const between = await proxy({ credentials: ROBOT });
     const ask = (value: string) =>
       asking({ HTTPS_PROXY: value }, server)({ method: "GET", url: outside(server) });
-    const hint = "write them into the proxy's address, percent-encoded: `http://USER:PASSWORD@HOST:PORT`";
+    const hint = "write them into the proxy's address, percent-encoded: USER:PASSWORD@ before the host";
     await expect(ask(between.url)).rejects.toMatchObject({
       message: `the proxy \`${between.host}\` asks for credentials (407)`,
       hint,
@@ -128,8 +128,9 @@ describe("a tunnel", () => {
       (error: unknown) => error,
     );
     expect(String(wrong)).not.toContain("hidden");
-    // tinyproxy answers 401 to wrong ones.
-    expect(wrong).toMatchObject({ name: "NetworkError", retryable: false });
+    // As others do with 407.
+    const message = `the proxy \`${between.host}\` refused credentials (401)`;
+    expect(wrong).toMatchObject({ name: "NetworkError", message, hint, retryable: false });
     expect(server.requests).toEqual([]);
   });
 

@@ -95,6 +95,22 @@ test("a registry that challenges only at a real request is understood, and the r
   ]);
 });
 
+test("a login is never given to where a redirect leads, whatever is asked for there", async () => {
+  const elsewhere = await start({
+    intercept: (_, url) => challenge(`Bearer realm="${url.origin}/token",service="s"`),
+  });
+  const registry = await start({
+    intercept: ({ headers }, url) => {
+      if (headers.get("authorization") !== BASIC) return challenge('Basic realm="r"');
+      return url.pathname === "/v2/" ? undefined : Response.redirect(`${elsewhere.url}${url.pathname}`, 307);
+    },
+  });
+  expect((await tags(clientOf(registry, PASSWORD))).status).toBe(401);
+  expect(elsewhere.requests.length).toBeGreaterThan(0);
+  expect(elsewhere.requests.filter(({ headers }) => headers.has("authorization"))).toEqual([]);
+  expect(tokenRequests(elsewhere)).toEqual([]);
+});
+
 test("what is refused in spite of the credentials is not asked a third time", async () => {
   const registry = await start({ intercept: () => challenge('Basic realm="r"') });
   expect((await tags(clientOf(registry, PASSWORD))).status).toBe(401);

@@ -3,7 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Transport } from "../../src/http/transport.ts";
 import type { Scope } from "../../src/registry/auth.ts";
+import { Registries } from "../../src/registry/client.ts";
 import type { Credentials } from "../../src/registry/credentials.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { testWith } from "../support/needs.ts";
@@ -234,4 +236,16 @@ test("a mirror is asked below its path, in scopes too, and as whom its own login
     "/token?service=test+registry&scope=repository:cache/ecr/a/b:pull",
     "/v2/cache/ecr/a/b/tags/list",
   ]);
+});
+
+test("Docker Hub is asked where its API is", async () => {
+  const asked: string[] = [];
+  const transport: Transport = async ({ url }) => {
+    asked.push(url.href);
+    return Response.json({});
+  };
+  const policy = { attempts: 1, firstDelay: 1, longestDelay: 1, signal: new AbortController().signal };
+  const registries = new Registries({ http: { transport, policy }, credentials: () => undefined });
+  await registries.client("docker.io").ping();
+  expect(asked).toEqual(["https://registry-1.docker.io/v2/"]);
 });

@@ -3,7 +3,8 @@ import { createHttp } from "../../src/http/client.ts";
 import type { Transport } from "../../src/http/transport.ts";
 import { Registries } from "../../src/registry/client.ts";
 import type { Credentials } from "../../src/registry/credentials.ts";
-import { faultOf } from "../support/faults.ts";
+import { openForeign } from "../../src/registry/foreign.ts";
+import { faultOf, textOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 
 let inside: TestRegistry;
@@ -42,4 +43,14 @@ test("a public registry cannot have an upload sent inside", async () => {
   const request = { method: "PATCH", url: new URL("/v2/a/b/blobs/uploads/1", inside.url) } as const;
   await expect(client.exchange(request, pull)).rejects.toMatchObject({ code: "INTERNAL_ADDRESS" });
   expect(inside.requests).toEqual([]);
+});
+
+test("a public registry's manifest cannot have a layer fetched inside", async () => {
+  const { http } = await publicRegistry(() => new Response("{}"));
+  const urls = [inside.url.replace("http:", "https:")];
+  const descriptor = { mediaType: "a/b", digest: `sha256:${"a".repeat(64)}`, size: 1 } as const;
+  const registry = new URL("https://8.8.8.8/v2/");
+  const refusal = new Error("it is not here");
+  const layer = { descriptor: { ...descriptor, urls }, registry, refusal, from: 0 };
+  expect(textOf(await faultOf(() => openForeign(http, layer)))).toContain("an address inside this network");
 });

@@ -63,6 +63,7 @@ test("an identity token that is refused is reported with what was asked, and not
   const fault = await faultOf(() => tags(clientOf(registry, IDENTITY)));
   expect(fault.message).toBe(`cannot get a token for ${registry.host}`);
   expect(textOf(fault)).toContain(`POST ${registry.url}/token answered 400 (invalid_grant`);
+  expect(textOf(fault)).toContain(`log in again with \`docker login ${registry.host}\``);
   expect(textOf(fault)).not.toContain("refresh-me");
 });
 

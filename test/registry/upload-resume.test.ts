@@ -57,6 +57,19 @@ describe("an upload that breaks", () => {
     },
   );
 
+  test("does not give up sooner because its beginning has to be asked for twice as well", async () => {
+    const refused = { POST: 2, PATCH: 2, GET: 2 };
+    const registry = await start({
+      intercept: ({ method }, url) => {
+        if (!url.pathname.includes("/uploads/") || !(method in refused)) return;
+        const once = method as keyof typeof refused;
+        return refused[once]-- > 0 ? new Response(null, { status: 503 }) : undefined;
+      },
+    });
+    await send(registry.url, { attempts: 3 });
+    await expectStored(registry);
+  });
+
   test.each([0, 1])("starts over where `0-0` leaves open what has arrived (%i bytes)", async (bytes) => {
     const registry: TestRegistry = await start(breaking(bytes, () => registry));
     await send(registry.url);

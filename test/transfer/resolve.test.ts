@@ -5,7 +5,7 @@ import { digestOf } from "../../src/oci/digest.ts";
 import { Fault, faultKind } from "../../src/oci/fault.ts";
 import type { Plan, Source } from "../../src/oci/plan.ts";
 import { formatReference, parseReference } from "../../src/oci/reference.ts";
-import { type Resolution, resolve } from "../../src/transfer/resolve.ts";
+import { Graph, named, type Resolution, readRoots, resolve } from "../../src/transfer/resolve.ts";
 import { chart, multiArchImage, type TestContent } from "../support/content.ts";
 import { faultOf } from "../support/faults.ts";
 import { MemorySource, manifestContent, rawImage, rawIndex } from "../support/memory.ts";
@@ -227,4 +227,15 @@ test("each root that is found is told once", async () => {
     onResolved: (reference) => told.push(formatReference(reference)),
   });
   expect(told).toEqual(["a.b/x:1"]);
+});
+
+test("manifests without end are not read into memory without end", async () => {
+  const children = Array.from({ length: 20 }, (_, index) => rawImage([`layer ${index}`]));
+  const source = new MemorySource({ "a.b/many:1": rawIndex(children), "a.b/one:1": rawImage(["one"]) });
+  const wanted = ["a.b/one:1", "a.b/many:1"].map((name) => named(parseReference(name)));
+  const { roots, failures } = await readRoots(new Graph(source, 5000), wanted, { jobs: 1 });
+  expect(roots.map(({ reference }) => formatReference(reference))).toEqual(["a.b/one:1"]);
+  expect(failures.map(({ error }) => String(error))).toEqual([
+    expect.stringContaining("cannot hold more than 5000 bytes of manifests"),
+  ]);
 });
