@@ -103,10 +103,13 @@ export function decodePax(body: Uint8Array, offset: number): Map<string, string>
 /** A header that cannot be what it says, and the byte at which it starts. */
 export class BrokenHeader extends Fault {
   readonly offset: number;
+  /** The same without its place. */
+  readonly why: string;
 
   constructor(offset: number, why: string) {
     super(`cannot read the tar header at byte ${offset}: ${why}`, { kind: "mismatch" });
     this.offset = offset;
+    this.why = why;
   }
 }
 

@@ -1,8 +1,8 @@
-import { Fault } from "../oci/fault.ts";
+import { Fault, type FaultOptions } from "../oci/fault.ts";
 import { quoted } from "./entry-name.ts";
 import { type Extent, FileSet } from "./files.ts";
 import { BLOCK, BrokenHeader, decodeHeader, END_MARKER_BYTES, padded } from "./header.ts";
-import { Listing } from "./listing.ts";
+import { type HeaderTaker, Listing } from "./listing.ts";
 import { type FoundArchive, findArchive, volumeName } from "./volumes.ts";
 
 /** Entries no larger follow each other closely: their headers are read many at once. */
@@ -12,6 +12,20 @@ const WINDOW_BYTES = 256 * 1024;
 const LONE_BYTES = 4 * 1024;
 /** Writers fill up the last record with zeros: 10 KiB of them by default. */
 const MOST_PADDING_BYTES = 1024 * 1024;
+
+/** The file ends before the tar does. */
+export class CutShort extends Fault {
+  /** From where on there is nothing, or nothing of use. */
+  readonly offset: number;
+
+  constructor(offset: number, message: string, options: FaultOptions) {
+    super(message, options);
+    this.offset = offset;
+  }
+}
+
+/** The tar ends before its volumes do. */
+export class Overlong extends Fault {}
 
 /** A tar on disk, in one piece or in volumes, read by offset. Offsets are those of the whole. */
 export class TarFile {
@@ -45,25 +59,34 @@ export class TarFile {
    */
   entries(): Map<string, Extent> {
     const listing = new Listing();
-    let at = 0;
+    try {
+      return listing.finish(this.walk(listing));
+    } catch (error) {
+      throw error instanceof BrokenHeader ? this.#inVolume(error) : error;
+    }
+  }
+
+  /**
+   * Hands on every header, in order, and returns where the end marker is. Fails where the structure breaks;
+   * with `CutShort` after the entry that the file ends in. `from`: where a header starts. Default: the first.
+   */
+  walk(taker: HeaderTaker, from = 0): number {
+    let at = from;
     try {
       for (;;) {
         const header = decodeHeader(this.#near(at, BLOCK, "there is no end marker"), at);
         if (header === undefined) break;
-        const { size, kind } = listing.add(header, at);
+        const { size, kind } = taker.add(header, at);
         const offset = at + BLOCK;
         if (offset + size > this.size) {
-          throw this.#cutShort(
-            `${quoted(header.name)} at byte ${at} should end at byte ${BigInt(offset) + BigInt(size)}`,
-          );
+          const end = BigInt(offset) + BigInt(size);
+          throw this.#cutShort(`${quoted(header.name)} at byte ${at} should end at byte ${end}`);
         }
-        if (kind === "extension") listing.extend(this.#near(offset, size, "a header ends"));
+        if (kind === "extension") taker.extend(this.#near(offset, size, "a header ends"));
         at = offset + padded(size);
       }
       this.#assertEnd(at);
-      return listing.finish(at);
-    } catch (error) {
-      throw error instanceof BrokenHeader ? this.#inVolume(error) : error;
+      return at;
     } finally {
       this.#window = { bytes: new Uint8Array(), start: 0 };
     }
@@ -92,6 +115,21 @@ export class TarFile {
     return this.#found.isSplit ? this.#files.memberAt(offset)?.path : undefined;
   }
 
+  /** The volumes that an extent lies in, the last one for what is behind the end; none where there are none. */
+  volumesOf({ offset, size }: Extent): string[] {
+    if (!this.#found.isSplit) return [];
+    const { members } = this.#files;
+    const found = new Set<string>();
+    let start = 0;
+    for (const member of members) {
+      const end = start + member.size;
+      if (offset < end && offset + Math.max(size, 1) > start) found.add(member.path);
+      start = end;
+    }
+    const last = members.at(-1);
+    return found.size === 0 && last !== undefined ? [last.path] : [...found];
+  }
+
   /** A few bytes of, or just behind, a header. Fails when the file ends before. */
   #near(at: number, length: number, what: string): Uint8Array {
     if (at + length > this.size) throw this.#cutShort(`${what} at byte ${at}`);
@@ -109,20 +147,21 @@ export class TarFile {
   #assertEnd(at: number): void {
     const what = "half an end marker is";
     const isEnd = this.#near(at, END_MARKER_BYTES, what).every((byte) => byte === 0);
-    if (!isEnd) throw this.#cutShort(`${what} at byte ${at}`);
+    if (!isEnd) throw this.#cutShort(`${what} at byte ${at}`, at);
     if (!this.#found.isSplit) return;
     const end = at + END_MARKER_BYTES;
     const left = this.size - end;
     if (left <= MOST_PADDING_BYTES && this.read(end, left).every((byte) => byte === 0)) return;
     const name = this.#files.memberAt(end)?.path;
-    throw new Fault(`cannot read ${this.path}: the archive ends at byte ${end}, where ${name} goes on`, {
+    const message = `cannot read ${this.path}: the archive ends at byte ${end}, where ${name} goes on`;
+    throw new Overlong(message, {
       hint: "put away volumes that belong to another archive",
       kind: "mismatch",
     });
   }
 
-  #cutShort(why: string): Fault {
-    return new Fault(`cannot read ${this.path}: it is cut short`, {
+  #cutShort(why: string, at = this.size): CutShort {
+    return new CutShort(at, `cannot read ${this.path}: it is cut short`, {
       cause: new Fault(`${why}, and the file has ${this.size} bytes`),
       hint: this.#found.isSplit
         ? this.#hintForLastVolume()

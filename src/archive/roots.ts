@@ -2,7 +2,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { isRecord, parseDescriptor } from "../oci/manifest.ts";
-import { parseReference, type Reference } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { quoted } from "./entry-name.ts";
 import {
   BASES_ANNOTATION,
@@ -22,6 +22,9 @@ export interface ArchiveRoot {
   reference: Pinned;
   /** Otherwise the reference says only which repository it belongs to. */
   isNamed: boolean;
+  /** Another full name that it has for other readers. */
+  otherName?: Reference;
+  descriptor: Descriptor;
 }
 
 /** What an archive says of itself in its `index.json`. */
@@ -36,20 +39,41 @@ export interface ArchiveIndex {
  * Fails on one that is broken, and on a root without a full name.
  */
 export function readIndex(bytes: Uint8Array, archive: string): ArchiveIndex {
-  const { manifests, annotations } = parseIndex(bytes, archive);
-  const roots = manifests.map((item, position) => {
-    const where = `manifests[${position}]`;
-    try {
-      const descriptor = parseDescriptor(item, where);
-      return { where, descriptor, root: rootOf(descriptor) };
-    } catch (cause) {
-      throw damaged(archive, `its \`${INDEX_FILE}\` is broken`, cause);
+  const { faults, ...index } = surveyIndex(bytes, archive);
+  for (const fault of faults) throw fault;
+  return index;
+}
+
+/** As much as can be read of an `index.json`, and why the rest cannot be. */
+export function surveyIndex(bytes: Uint8Array, archive: string): ArchiveIndex & { faults: Fault[] } {
+  const roots: ArchiveRoot[] = [];
+  const unnamed: Unnamed[] = [];
+  const faults: Fault[] = [];
+  try {
+    const { manifests, annotations } = parseIndex(bytes, archive);
+    for (const [position, item] of manifests.entries()) {
+      const where = `manifests[${position}]`;
+      try {
+        const descriptor = parseDescriptor(item, where);
+        const root = rootOf(descriptor);
+        if (root === undefined) unnamed.push({ where, descriptor });
+        else roots.push({ ...root, descriptor });
+      } catch (cause) {
+        faults.push(damaged(archive, `its \`${INDEX_FILE}\` is broken`, cause));
+      }
     }
-  });
-  const unnamed = roots.filter(({ root }) => root === undefined);
-  const [first] = unnamed;
-  if (first !== undefined) throw withoutName(archive, first, unnamed.length);
-  return { roots: roots.flatMap(({ root }) => root ?? []), bases: basesOf(annotations) };
+    const [first] = unnamed;
+    if (first !== undefined) faults.push(withoutName(archive, first, unnamed.length));
+    return { roots, bases: basesOf(annotations), faults };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return { roots, bases: [], faults: [error] };
+  }
+}
+
+interface Unnamed {
+  where: string;
+  descriptor: Descriptor;
 }
 
 function basesOf(annotations: unknown): Digest[] {
@@ -90,21 +114,23 @@ function parseIndex(bytes: Uint8Array, archive: string): { manifests: unknown[];
 }
 
 /** Undefined when it has no full name. */
-function rootOf({ digest, annotations = {} }: Descriptor): ArchiveRoot | undefined {
+function rootOf({ digest, annotations = {} }: Descriptor): Omit<ArchiveRoot, "descriptor"> | undefined {
   const names = namesOf(annotations);
-  for (const name of names) {
-    const reference = fullName(name);
-    if (reference === undefined) continue;
-    if (reference.tag === undefined && reference.digest !== digest) {
-      throw new Fault(`${quoted(name)} is the name given to ${digest}`);
+  const [reference, other] = names.flatMap((name) => fullName(name) ?? []);
+  if (reference !== undefined) {
+    const named = reference.digest ?? (reference.tag === undefined ? undefined : digest);
+    if (named !== digest) {
+      throw new Fault(`${quoted(formatReference(reference))} is the name given to ${digest}`);
     }
-    return { reference: { ...reference, digest }, isNamed: true };
+    const root = { reference: { ...reference, digest }, isNamed: true };
+    const isAlike = other === undefined || formatReference(other) === formatReference(reference);
+    return isAlike ? root : { ...root, otherName: other };
   }
   const repository = annotations[REPOSITORY_ANNOTATION];
   if (repository === undefined || names.length > 0) return;
-  const reference = { ...parseReference(`${repository}@${digest}`), digest };
-  if (reference.tag !== undefined) throw new Fault(`${quoted(repository)} is a repository with a tag`);
-  return { reference, isNamed: false };
+  const nameless = { ...parseReference(`${repository}@${digest}`), digest };
+  if (nameless.tag !== undefined) throw new Fault(`${quoted(repository)} is a repository with a tag`);
+  return { reference: nameless, isNamed: false };
 }
 
 /** docker and containerd put the full name into their own annotation, and the tag alone into OCI's. */
@@ -121,11 +147,7 @@ function fullName(name: string): Reference | undefined {
   }
 }
 
-function withoutName(
-  archive: string,
-  { where, descriptor }: { where: string; descriptor: Descriptor },
-  count: number,
-): Fault {
+function withoutName(archive: string, { where, descriptor }: Unnamed, count: number): Fault {
   const [name] = namesOf(descriptor.annotations ?? {});
   const called = name === undefined ? "has no name" : `is called ${quoted(name)}, which is no full name`;
   const others = count > 1 ? `, and ${count - 1} more likewise` : "";

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync, type Stats, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Fault } from "../oci/fault.ts";
+import type { DefectKind } from "./defect.ts";
 import type { Member } from "./files.ts";
 import { BLOCK, decodeHeader } from "./header.ts";
 
@@ -25,6 +26,32 @@ function parseVolumeName(path: string): { archive: string; index: number } | und
   if (archive === undefined || digits === undefined) return;
   const index = Number(digits);
   return volumeName(archive, index) === path ? { archive, index } : undefined;
+}
+
+interface Harm {
+  volume: string;
+  harm: DefectKind;
+  /** The harm in words. */
+  what: string;
+  /** What shows it. */
+  why: string;
+  hint: string;
+}
+
+/** A volume without which an archive cannot be read. */
+export class VolumeFault extends Fault {
+  readonly volume: string;
+  readonly harm: DefectKind;
+  /** What is wrong, in one line. */
+  readonly detail: string;
+
+  constructor(archive: string, { volume, harm, what, why, hint }: Harm) {
+    const message = `its volume ${volume} is ${what}`;
+    super(`cannot read ${archive}: ${message}`, { cause: new Fault(why), hint, kind: "mismatch" });
+    this.volume = volume;
+    this.harm = harm;
+    this.detail = `${message}: ${why}`;
+  }
 }
 
 /** An archive on disk. */
@@ -60,11 +87,13 @@ function findVolumes(archive: string): FoundArchive {
   const last = indexes.at(-1) ?? 0;
   const absent = indexes.findIndex((index, position) => index !== position);
   if (absent >= 0) {
-    const name = volumeName(archive, absent);
-    throw new Fault(`cannot read ${archive}: its volume ${name} is missing`, {
-      cause: new Fault(`${volumeName(archive, last)} is there`),
-      hint: `put ${basename(name)} beside the others`,
-      kind: "mismatch",
+    const volume = volumeName(archive, absent);
+    throw new VolumeFault(archive, {
+      volume,
+      harm: "missing",
+      what: "missing",
+      why: `${volumeName(archive, last)} is there`,
+      hint: `put ${basename(volume)} beside the others`,
     });
   }
   const members = Array.from({ length: last + 1 }, (_, index) => memberAt(volumeName(archive, index)));
@@ -82,11 +111,13 @@ function assertSizes(archive: string, members: readonly Member[]): void {
   if (odd === undefined) return;
   // Two that differ do not say which of them is wrong.
   const doubt = members.length === 2 ? `, or ${members[0]?.path} is truncated` : "";
-  const harm = odd.size < expected ? "truncated" : `too long${doubt}`;
-  throw new Fault(`cannot read ${archive}: its volume ${odd.path} is ${harm}`, {
-    cause: new Fault(`it has ${odd.size} bytes, and the volumes before the last have ${expected}`),
+  const isShort = odd.size < expected;
+  throw new VolumeFault(archive, {
+    volume: odd.path,
+    harm: isShort ? "truncated" : "corrupt",
+    what: isShort ? "truncated" : `too long${doubt}`,
+    why: `it has ${odd.size} bytes, and the volumes before the last have ${expected}`,
     hint: `copy ${basename(odd.path)} again, and compare its checksum with the original's`,
-    kind: "mismatch",
   });
 }
 

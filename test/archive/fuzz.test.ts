@@ -3,8 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { readContents } from "../../src/archive/contents.ts";
+import type { Defect } from "../../src/archive/defect.ts";
 import type { Extent } from "../../src/archive/files.ts";
 import { BLOCK, decodeHeader } from "../../src/archive/header.ts";
+import { ArchiveInspection } from "../../src/archive/inspection.ts";
 import { TarFile } from "../../src/archive/reader.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
 import { volumesOf } from "../../src/archive/volumes.ts";
@@ -128,6 +131,19 @@ function listed(archive: string): Map<string, Extent> | undefined {
   }
 }
 
+/** What is wrong with it; undefined for a tar of something else. */
+function inspected(archive: string): readonly Defect[] | undefined {
+  try {
+    const inspection = new ArchiveInspection(archive);
+    inspection.close();
+    // Of two names an import takes the first.
+    return inspection.defects.filter(({ detail }) => !detail.includes(" is also "));
+  } catch (error) {
+    expect(error).toMatchObject({ name: "Fault" });
+    return;
+  }
+}
+
 test("the corpus itself is read", async () => {
   for (const seed of SEEDS) {
     await Bun.write(path, seed);
@@ -171,6 +187,35 @@ describe("any bytes", () => {
     // Mutations that are all refused at the first byte would show nothing.
     expect(good).toBeGreaterThan(50);
     expect(bad).toBeGreaterThan(50);
+  }, 600_000);
+
+  test("are surveyed whatever they are, and without a defect exactly where they are listed", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyBytes, async (bytes) => {
+        await Bun.write(path, bytes);
+        const strict = listed(path);
+        const tar = new TarFile(path);
+        const { files, defects } = readContents(tar);
+        tar.close();
+        expect(defects.length === 0).toBe(strict !== undefined);
+        if (strict === undefined) return;
+        const extents = [...files].map(([name, { offset, size }]) => [name, { offset, size }]);
+        expect(extents).toEqual([...strict]);
+      }),
+      { numRuns: 1000 * STRESS },
+    );
+  }, 600_000);
+
+  test("are inspected without a defect exactly where they can be read", async () => {
+    await fc.assert(
+      fc.asyncProperty(anyBytes, async (bytes) => {
+        await Bun.write(path, bytes);
+        const defects = inspected(path);
+        if (defects?.length === 0) new ArchiveSource(path).close();
+        else expect(() => new ArchiveSource(path)).toThrow();
+      }),
+      { numRuns: 300 * STRESS },
+    );
   }, 600_000);
 
   test("are an archive, or a fault", async () => {
