@@ -8,6 +8,9 @@ import { Screen } from "./terminal/screen.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "export artifacts": async () => (await import("./commands/export.ts")).exportArtifacts,
   "import artifacts": async () => (await import("./commands/import.ts")).importArtifacts,
+  "verify artifacts": async () => (await import("./commands/verify.ts")).verifyArtifacts,
+  "list artifacts": async () => (await import("./commands/list.ts")).listArtifacts,
+  "list images": async () => (await import("./commands/list-images.ts")).listImages,
 };
 const ROOT = {
   summary: "Carry everything an EKS Anywhere release needs across an air gap, in one file.",

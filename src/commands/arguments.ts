@@ -41,7 +41,7 @@ export interface CommandLine<F extends Flags = Flags> {
   /** What it does, a sentence or two. The first sentence stands in the list of commands. */
   summary: string;
   flags: F;
-  /** At least one of these has to be there. */
+  /** Exactly one of these has to be there. */
   oneOf?: readonly string[];
   /** A command line that works. */
   example: string;
@@ -188,13 +188,15 @@ function assertComplete(
   const missing = Object.entries(flags).flatMap(([key, flag]) =>
     flag.required && !given.has(key) ? [`\`${term(key, flag)}\``] : [],
   );
-  if (oneOf.length > 0 && !oneOf.some((key) => given.has(key))) {
+  const listed = (names: readonly string[]) => new Intl.ListFormat("en").format(names);
+  const chosen = oneOf.filter((key) => given.has(key)).map((key) => `\`--${flagName(key)}\``);
+  if (chosen.length > 1) throw usage(`cannot use ${listed(chosen)} together`, "give one of them");
+  if (oneOf.length > 0 && chosen.length === 0) {
     const names = oneOf.flatMap((key) => (flags[key] === undefined ? [] : [`\`${term(key, flags[key])}\``]));
     missing.push(`either ${names.join(" or ")}`);
   }
   if (missing.length === 0) return;
-  const all = new Intl.ListFormat("en").format(missing);
-  throw usage(`cannot run \`${name}\` without ${all}`, seeHelp(name));
+  throw usage(`cannot run \`${name}\` without ${listed(missing)}`, seeHelp(name));
 }
 
 /** `-output x` would be read as `-o utput`: name the flag that was meant instead. */

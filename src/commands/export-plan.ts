@@ -19,9 +19,17 @@ import { failWith } from "./failures.ts";
 import type { Network } from "./network.ts";
 import type { RunReport } from "./report.ts";
 
+/** What an export is made from, and a list of it. */
+export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
+  values: Pick<
+    ExportRun["values"],
+    "bundlesOverride" | "eksaVersion" | "exclude" | "includeSignatures" | "jobs"
+  > & { report: string | false | undefined };
+};
+
 /** Reads the Bundles and every document it points to. */
 export async function collect(
-  { values, directory, log }: ExportRun,
+  { values, directory, log }: Pick<SelectionRun, "values" | "directory" | "log">,
   { fetchFile }: Network,
 ): Promise<Collection> {
   const source = values.bundlesOverride;
@@ -65,10 +73,18 @@ export interface MadePlan {
   documents: ReadonlySet<Digest>;
 }
 
+export interface Planning {
+  collection: Collection;
+  source: RegistrySource;
+  report: RunReport;
+  /** For messages. Default: `export`. */
+  verb?: string;
+}
+
 /** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
 export async function makePlan(
-  { values, log, signal }: ExportRun,
-  { collection, source, report }: { collection: Collection; source: RegistrySource; report: RunReport },
+  { values, log, signal }: SelectionRun,
+  { collection, source, report, verb = "export" }: Planning,
 ): Promise<MadePlan> {
   const { number, files, images } = collection;
   const version = values.eksaVersion;
@@ -98,11 +114,11 @@ export async function makePlan(
     {
       ...(signed
         ? {
-            message: `cannot export: ${failures.length} images, charts and signatures cannot be found`,
+            message: `cannot ${verb}: ${failures.length} images, charts and signatures cannot be found`,
             hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
           }
         : {
-            message: `cannot export: ${failures.length} of ${references.length} images and charts cannot be found`,
+            message: `cannot ${verb}: ${failures.length} of ${references.length} images and charts cannot be found`,
             hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
           }),
       report: values.report,

@@ -19,7 +19,7 @@ import { defineCommand, type Run } from "./command.ts";
 import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
 import { assertCanPipe, writeToPipe } from "./export-pipe.ts";
 import { collect, makePlan } from "./export-plan.ts";
-import { NETWORK_FLAGS, OUTPUT_FLAGS } from "./flags.ts";
+import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
 import { RunReport } from "./report.ts";
@@ -37,27 +37,13 @@ const LINE = defineCommandLine({
       valueHint: "FILE",
       description: "the archive to write; `-` for stdout",
     },
-    bundlesOverride: {
-      type: "string",
-      required: true,
-      valueHint: "SRC",
-      description: "the Bundles manifest: a file, or an https:// URL",
-    },
-    eksaVersion: {
-      type: "string",
-      valueHint: "V",
-      description: "the EKS Anywhere version that the Bundles belongs to: it gets this as a tag",
-    },
+    ...SELECTION_FLAGS,
+    bundlesOverride: { ...SELECTION_FLAGS.bundlesOverride, required: true },
     force: { type: "boolean", description: "replace an existing output" },
-    exclude: { type: "list", valueHint: "REF", description: "leave an artifact out knowingly" },
     report: {
       type: "string",
       valueHint: "FILE",
       description: "write what became of every artifact, as JSON",
-    },
-    includeSignatures: {
-      type: "boolean",
-      description: "take the signatures and other referrers of every manifest along",
     },
     dryRun: { type: "boolean", description: "print the plan and download nothing but manifests" },
     since: {

@@ -9,8 +9,8 @@ export interface Ending {
   hint?: string;
   /** What the failures come to when none of them is a mismatch. Default: `failed`. */
   kind?: FaultKind;
-  /** The file that names every failure, where one was asked for. */
-  report: string | undefined;
+  /** The file that names every failure, where one was asked for; false for a command that has no report. */
+  report: string | false | undefined;
 }
 
 /** Names the failures, then ends the run; does nothing when there is none. */
@@ -20,12 +20,16 @@ export function failWith(
   { message, hint, kind, report }: Ending,
 ): void {
   if (failures.length === 0) return;
-  log.failures(
-    failures,
-    report === undefined ? "to have them all, name a file with `--report FILE`" : `see the report ${report}`,
-  );
+  log.failures(failures, whereAll(report));
   const isMismatch = failures.some(({ error }) => faultKind(error) === "mismatch");
   throw new Fault(message, { kind: isMismatch ? "mismatch" : (kind ?? "failed"), hint });
+}
+
+function whereAll(report: Ending["report"]): string | undefined {
+  if (report === false) return;
+  return report === undefined
+    ? "to have them all, name a file with `--report FILE`"
+    : `see the report ${report}`;
 }
 
 /** What a transfer did not bring home. */

@@ -1,4 +1,5 @@
-import type { Flags } from "./arguments.ts";
+import { Fault } from "../oci/fault.ts";
+import { type Flags, flagName } from "./arguments.ts";
 
 /** On every command. */
 export const OUTPUT_FLAGS = {
@@ -17,6 +18,25 @@ export const OUTPUT_FLAGS = {
     default: "text",
     description: "`json`: one event a line on stderr",
     group: "Output",
+  },
+} as const satisfies Flags;
+
+/** On every command that takes its artifacts from a Bundles. */
+export const SELECTION_FLAGS = {
+  bundlesOverride: {
+    type: "string",
+    valueHint: "SRC",
+    description: "the Bundles manifest: a file, or an https:// URL",
+  },
+  eksaVersion: {
+    type: "string",
+    valueHint: "V",
+    description: "the EKS Anywhere version that the Bundles belongs to: it gets this as a tag",
+  },
+  exclude: { type: "list", valueHint: "REF", description: "leave an artifact out knowingly" },
+  includeSignatures: {
+    type: "boolean",
+    description: "take the signatures and other referrers of every manifest along",
   },
 } as const satisfies Flags;
 
@@ -60,3 +80,20 @@ export const TARGET_FLAGS = {
     group: "Registries",
   },
 } as const satisfies Flags;
+
+/** Fails on flags that were given and mean nothing without another one. */
+export function assertOnlyWith<K extends string>(
+  other: string,
+  values: Readonly<Record<K, unknown>>,
+  keys: readonly K[],
+): void {
+  for (const key of keys) {
+    const value = values[key];
+    const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+    if (!isGiven) continue;
+    throw new Fault(`cannot use \`--${flagName(key)}\` without \`--${flagName(other)}\``, {
+      hint: `leave it out, or give \`--${flagName(other)}\` as well`,
+      kind: "usage",
+    });
+  }
+}

@@ -30,7 +30,7 @@ export interface BundlesContent {
 
 /** The Bundles itself among the files of its artifact. */
 export const BUNDLES_TITLE = "bundle-release.yaml";
-const BUNDLES_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.bundles.v1alpha1";
+export const BUNDLES_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.bundles.v1alpha1";
 
 const HOME = { registry: "public.ecr.aws", repository: "eks-anywhere/bundles" };
 const REPOSITORIES: ReadonlySet<RepositoryName> = new Set([repositoryName(HOME)]);

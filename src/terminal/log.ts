@@ -29,7 +29,7 @@ export interface Log {
   debug(verbosity: number, message: string): void;
   error(error: unknown): void;
   /** The first of many failures, equal ones together; where some are left out, `all` says where they are. */
-  failures(failures: readonly Failure[], all: string): void;
+  failures(failures: readonly Failure[], all: string | undefined): void;
   /** A JSON line; nothing for a person, who is told otherwise. */
   event(event: string, fields: Fields): void;
 }
@@ -61,7 +61,7 @@ export function createLog({ screen, verbosity = 0, quiet = false, format = "text
       if (format === "json") for (const { what, error } of shown) logger.error(faultEntry(error, what));
       else if (failures.length > 0) logger.error(textEntry(formatFailures(failures, screen)));
       const left = failures.length - shown.length;
-      if (left > 0) logger.error(messageEntry(`and ${left} more; ${all}`));
+      if (left > 0) logger.error(messageEntry([`and ${left} more`, all ?? []].flat().join("; ")));
     },
     event: (event, fields) => logger.info({ event, fields } satisfies Entry),
   };

@@ -188,6 +188,8 @@ describe("wrong usage is refused:", () => {
       "cannot run `import artifacts` without `--input FILE`, `--bundles VALUE`, and either `--registry HOST` or `--filename FILE`",
     );
     expect(() => parseArguments(line, ["--input", "a", "--bundles", "b", "--filename", "c"])).not.toThrow();
+    const both = ["--input", "a", "--bundles", "b", "--filename", "c", "--registry", "d"];
+    expect(() => parseArguments(line, both)).toThrow("cannot use `--registry` and `--filename` together");
   });
 });
 

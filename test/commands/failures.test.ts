@@ -13,6 +13,7 @@ const descriptor = { mediaType: "application/json", digest: digestOf(new Uint8Ar
 test.each([
   ["lost.json", "and 80 more; see the report lost.json"],
   [undefined, "and 80 more; to have them all, name a file with `--report FILE`"],
+  [false as const, "and 80 more"],
 ])(
   "of a hundred failures the first are printed, and with --report %p it is said where all are",
   async (report, last) => {

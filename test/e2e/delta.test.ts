@@ -206,3 +206,53 @@ describe("the import", () => {
     expect(target.requests).toEqual([]);
   });
 });
+
+describe("to verify", () => {
+  const verify = (...flags: string[]) => runExecutable(["verify", "artifacts", ...flags]);
+
+  test("a delta alone is right, and says what it leaves to its base", async () => {
+    const { status, stdout } = await verify("-i", delta);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /^delta: \S+delta\.tar: \d+ blobs are left to its base \(index sha256:\w{64}\)\nok: /,
+    );
+    expect(await verify("-i", base, "-i", delta)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^ok: [^\n]*\n$/),
+    });
+  });
+
+  test("a registry against a delta wants what the base brought as well", async () => {
+    const target = await startTarget();
+    expect(await verify("-i", delta, "-r", target.url)).toMatchObject({ status: 4 });
+    expect((await importInto(target, base)).status).toBe(0);
+    const between = await verify("-i", delta, "-r", target.url, "-o", "json");
+    expect(between.status).toBe(4);
+    expect((await importInto(target, delta)).status).toBe(0);
+    expect(await verify("-i", delta, "-r", target.url)).toMatchObject({ status: 0 });
+    // A name that moved between the two is the delta's.
+    expect(await verify("-i", base, "-i", delta, "-r", target.url)).toMatchObject({ status: 0 });
+  });
+});
+
+describe("to list", () => {
+  test("a delta is the whole release, and how much of it is in its base", async () => {
+    const list = async (...files: string[]) => {
+      const flags = files.flatMap((file) => ["-i", file]);
+      const { status, stdout } = await runExecutable(["list", "artifacts", ...flags, "-o", "json"]);
+      expect(status).toBe(0);
+      return JSON.parse(stdout);
+    };
+    const [ofDelta, ofWhole, ofBoth] = [await list(delta), await list(whole), await list(base, delta)];
+    const names = ({ artifacts }: { artifacts: { reference: string; digest: string }[] }) =>
+      artifacts.map(({ reference, digest }) => `${reference}@${digest}`);
+    expect(names(ofDelta)).toEqual(names(ofWhole));
+    expect(ofDelta.totals.bytes).toBe(ofWhole.totals.bytes);
+    expect(ofDelta.totals.leftOut.bytes).toBeGreaterThan(200_000);
+    expect(ofWhole.totals.leftOut).toEqual({ blobs: 0, bytes: 0 });
+    expect(ofBoth.totals.leftOut).toEqual({ blobs: 0, bytes: 0 });
+    for (const name of names(ofDelta)) expect(names(ofBoth)).toContain(name);
+    const moved = names(ofBoth).filter((name) => name.includes("/changed:v1-latest@"));
+    expect(moved).toHaveLength(1);
+  });
+});

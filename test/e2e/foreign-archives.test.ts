@@ -50,8 +50,10 @@ async function importInto(target: TestRegistry, input: string): Promise<RunResul
   return runExecutable(["import", "artifacts", "-i", input, "-r", target.url]);
 }
 
-/** Imports an archive, and finds what each repository then holds under `v1`, byte for byte. */
+/** Verifies an archive, imports it, and finds what each repository then holds under `v1`, byte for byte. */
 async function expectImported(input: string, contents: Record<string, TestContent>): Promise<void> {
+  const verified = await runExecutable(["verify", "artifacts", "-i", input]);
+  expect(verified.status, verified.stdout + verified.stderr).toBe(0);
   const target = await startRegistry();
   try {
     const run = await importInto(target, input);

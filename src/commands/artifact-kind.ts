@@ -1,0 +1,61 @@
+import { BUNDLES_ARTIFACT_TYPE } from "../eksa/wrap.ts";
+import { isImageConfigType } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import { type Manifest, parseManifest } from "../oci/manifest.ts";
+import type { Plan, Root } from "../oci/plan.ts";
+
+/** `manifest`: YAML files. `referrer`: what signs or describes another one. `other`: none of these. */
+export type ArtifactKind = "image" | "chart" | "manifest" | "referrer" | "other";
+
+const CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json";
+/** cosign's, which look like images. */
+const SIGNATURE_TAG = /^sha(?:256|512)-[0-9a-f]+\.(?:sig|att|sbom)$/;
+
+/** What a root is, and the platforms that it runs on, as `OS/ARCH[/VARIANT]`. */
+export function describeArtifact(plan: Plan, root: Root): { kind: ArtifactKind; platforms: string[] } {
+  const images = imagesBelow(plan, root.descriptor.digest);
+  const kind = kindOf(root, images);
+  if (kind !== "image") return { kind, platforms: [] };
+  const platforms = images.flatMap(({ platform }) => platform ?? []);
+  return { kind, platforms: [...new Set(platforms)] };
+}
+
+interface Below {
+  manifest: Manifest;
+  platform: string | undefined;
+}
+
+function kindOf({ reference, nameless }: Root, below: readonly Below[]): ArtifactKind {
+  const manifests = below.map(({ manifest }) => manifest);
+  if (nameless || SIGNATURE_TAG.test(reference.tag ?? "")) return "referrer";
+  if (manifests.some(isImage)) return "image";
+  if (manifests.some(({ config }) => config?.mediaType === CHART_CONFIG)) return "chart";
+  if (manifests.some(({ artifactType }) => artifactType === BUNDLES_ARTIFACT_TYPE)) return "manifest";
+  return "other";
+}
+
+/** Every manifest below a digest, indexes left out, and what it runs on. */
+function imagesBelow(plan: Plan, root: Digest): Below[] {
+  const found: Below[] = [];
+  const open = new Set([root]);
+  // A set is walked in order of insertion, what is added on the way included.
+  for (const digest of open) {
+    const node = plan.nodes.get(digest);
+    if (node?.kind !== "manifest" || node.bytes === undefined) continue;
+    const manifest = parseManifest(node.bytes);
+    for (const child of manifest.manifests) open.add(child.digest);
+    const { platform } = node.descriptor;
+    const isKnown = platform !== undefined && platform.os !== "unknown";
+    const parts = isKnown ? [platform.os, platform.architecture, platform.variant] : [];
+    if (manifest.config !== undefined) {
+      found.push({ manifest, platform: parts.filter((part) => part !== undefined).join("/") || undefined });
+    }
+  }
+  return found;
+}
+
+/** Layers that are files of a system: attestations and signatures have other ones. */
+function isImage({ config, layers }: Manifest): boolean {
+  if (config === undefined || !isImageConfigType(config.mediaType)) return false;
+  return layers.every(({ mediaType }) => /\.tar(?:[.+]|$)/.test(mediaType));
+}

@@ -1,0 +1,55 @@
+import type { Flags } from "./arguments.ts";
+import type { Run } from "./command.ts";
+import type { SelectionRun } from "./export-plan.ts";
+import { assertOnlyWith, NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
+import { type Held, readArchives, refuseStdin } from "./held.ts";
+
+const { includeSignatures: _, ...IMAGE_SELECTION_FLAGS } = SELECTION_FLAGS;
+
+/** On every list: what is listed, and how. */
+export const LIST_FLAGS = {
+  input: {
+    type: "list",
+    alias: "i",
+    valueHint: "FILE",
+    description:
+      "what this archive holds (or its first volume); several are one together, as a base and its delta are",
+  },
+  ...IMAGE_SELECTION_FLAGS,
+  output: {
+    type: "string",
+    alias: "o",
+    choices: ["text", "json"],
+    default: "text",
+    description: "the form of the list",
+  },
+  ...NETWORK_FLAGS,
+  ...OUTPUT_FLAGS,
+} as const satisfies Flags;
+
+export type ListRun = Run<typeof LIST_FLAGS>;
+
+/** The run as that of an export; undefined where archives are listed. */
+export function selectionOf(
+  { values, directory, log, signal }: ListRun,
+  includeSignatures: SelectionRun["values"]["includeSignatures"],
+): SelectionRun | undefined {
+  const { bundlesOverride } = values;
+  if (bundlesOverride !== undefined) {
+    const selected = { ...values, bundlesOverride, includeSignatures, report: false } as const;
+    return { values: selected, directory, log, signal };
+  }
+  assertOnlyWith("bundlesOverride", { ...values, includeSignatures }, [
+    "eksaVersion",
+    "exclude",
+    "includeSignatures",
+    "caFile",
+    "mirror",
+  ]);
+  return;
+}
+
+export function listedArchives({ values: { input, jobs }, log }: ListRun): Promise<Held> {
+  refuseStdin(input, "list");
+  return readArchives(input, { jobs, log, verb: "list" });
+}

@@ -1,0 +1,47 @@
+import { assertNoCollision, mapRoot } from "../eksa/mirror.ts";
+import type { Target } from "../eksa/target.ts";
+import type { Plan, Source } from "../oci/plan.ts";
+import { formatReference, repositoryName } from "../oci/reference.ts";
+import { RegistryAudit } from "../registry/audit.ts";
+import type { Registries } from "../registry/client.ts";
+import type { Listener } from "../transfer/events.ts";
+import { renamePlan } from "../transfer/plan.ts";
+import { transfer } from "../transfer/transfer.ts";
+import { rootsAbove } from "./above.ts";
+import type { Problem } from "./verify-report.ts";
+
+export interface RegistryOptions {
+  registries: Registries;
+  target: Target;
+  /** Never asked for a blob. */
+  source: Source;
+  jobs: number;
+  listener: Listener;
+  signal: AbortSignal;
+}
+
+/** Looks for all of a plan under its names at the target. */
+export async function verifyRegistry(
+  plan: Plan,
+  { registries, target, source, ...options }: RegistryOptions,
+): Promise<Problem[]> {
+  assertNoCollision(plan.roots.map((root) => ({ root, place: mapRoot(root, target) })));
+  const placed = renamePlan(plan, (root) => mapRoot(root, target));
+  await registries.client(target.registry).ping();
+  const audit = new RegistryAudit(registries, placed);
+  await transfer(placed, source, audit, { ...options, onFailure: "continue" });
+  const names = new Map(
+    placed.roots.map((root, index) => [
+      root,
+      formatReference(plan.roots[index]?.reference ?? root.reference),
+    ]),
+  );
+  const above = rootsAbove(placed);
+  return audit.findings.map(({ kind, digest, place, tag, detail }) => {
+    const roots = above(digest).filter(({ reference }) => {
+      return repositoryName(reference) === place && (tag === undefined || reference.tag === tag);
+    });
+    const artifacts = roots.flatMap((root) => names.get(root) ?? []);
+    return { kind, place: tag === undefined ? place : `${place}:${tag}`, digest, artifacts, detail };
+  });
+}

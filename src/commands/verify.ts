@@ -1,0 +1,176 @@
+import { ArchiveInspection } from "../archive/inspection.ts";
+import { VolumeFault } from "../archive/volumes.ts";
+import { parseTarget } from "../eksa/target.ts";
+import { Fault } from "../oci/fault.ts";
+import type { Root } from "../oci/plan.ts";
+import { formatReference } from "../oci/reference.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { count } from "../terminal/progress-view.ts";
+import { formatBytes, formatDuration, formatRate } from "../terminal/units.ts";
+import { joinPlans } from "../transfer/plan.ts";
+import { defineCommandLine } from "./arguments.ts";
+import { defineCommand, type Run } from "./command.ts";
+import { assertOnlyWith, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { readArchives, refuseStdin } from "./held.ts";
+import { openNetwork } from "./network.ts";
+import { type ArchiveVerdict, verifyArchive } from "./verify-archive.ts";
+import { verifyRegistry } from "./verify-registry.ts";
+import { formatJson, formatText, type Problem, type VerifyReport } from "./verify-report.ts";
+
+const LINE = defineCommandLine({
+  name: "verify artifacts",
+  summary:
+    "Check every byte of an archive, offline. With --registry: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs.",
+  example: "eksa-airgap verify artifacts --input artifacts.tar",
+  flags: {
+    input: {
+      type: "list",
+      alias: "i",
+      required: true,
+      valueHint: "FILE",
+      description: "the archive, or its first volume; several are one together, as a base and its delta are",
+    },
+    registry: {
+      type: "string",
+      alias: "r",
+      valueHint: "HOST[:PORT][/NAMESPACE]",
+      description:
+        "look into this registry, where the archive was imported; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
+    },
+    output: {
+      type: "string",
+      alias: "o",
+      choices: ["text", "json"],
+      default: "text",
+      description: "the form of the report on stdout; `json` names everything, however much it is",
+    },
+    ...TARGET_FLAGS,
+    ...OUTPUT_FLAGS,
+  },
+});
+
+type VerifyRun = Run<typeof LINE.flags>;
+
+export const verifyArtifacts = defineCommand(LINE, async (run) => {
+  const { values } = run;
+  refuseStdin(values.input, "verify");
+  if (values.registry === undefined) {
+    assertOnlyWith("registry", values, ["caFile", "clientCert", "clientKey", "insecure"]);
+  }
+  const target = values.registry === undefined ? undefined : parseTarget(values.registry);
+  const archives: ArchiveInspection[] = [];
+  const progress = run.progress("verifying");
+  try {
+    const problems = openArchives(new Set(values.input), archives);
+    const verdicts = await verifyArchives(run, archives, progress);
+    problems.push(...verdicts.flatMap((verdict) => verdict.problems));
+    if (target !== undefined && problems.length === 0) {
+      problems.push(...(await compareWith(run, { target, archives, progress })));
+    }
+    progress.stop();
+    await conclude(run, { archives, verdicts, problems });
+  } finally {
+    progress.stop();
+    for (const archive of archives) archive.close();
+  }
+});
+
+/** Opens what can be read; a volume without which that cannot be is a problem. */
+function openArchives(paths: Iterable<string>, archives: ArchiveInspection[]): Problem[] {
+  const problems: Problem[] = [];
+  for (const file of paths) {
+    try {
+      archives.push(new ArchiveInspection(file));
+    } catch (error) {
+      if (!(error instanceof VolumeFault)) throw error;
+      const { harm: kind, volume, detail } = error;
+      problems.push({ kind, file, volumes: [volume], artifacts: [], detail });
+    }
+  }
+  return problems;
+}
+
+async function verifyArchives(
+  { values, log, signal }: VerifyRun,
+  archives: readonly ArchiveInspection[],
+  progress: Progress,
+): Promise<ArchiveVerdict[]> {
+  const verdicts: ArchiveVerdict[] = [];
+  for (const archive of archives) {
+    const others = archives.filter((other) => other !== archive);
+    // With a registry the bytes in question are those that it holds.
+    const listener = values.registry === undefined ? { listener: progress.listener } : {};
+    verdicts.push(await verifyArchive(archive, { others, signal, ...listener }));
+    if (values.registry === undefined) log.info(formatReading(progress.totals()));
+  }
+  return verdicts;
+}
+
+function nameOf({ reference, nameless }: Root): string {
+  return `${nameless ?? false} ${formatReference(reference)}`;
+}
+
+function formatReading({ moved, milliseconds }: ReturnType<Progress["totals"]>): string {
+  const rate = milliseconds > 0 ? ` (${formatRate((moved / milliseconds) * 1000)})` : "";
+  return `read ${formatBytes(moved)} in ${formatDuration(milliseconds)}${rate}`;
+}
+
+interface Comparison {
+  target: ReturnType<typeof parseTarget>;
+  archives: readonly ArchiveInspection[];
+  progress: Progress;
+}
+
+/** Looks for what an import of the archives would have sent, and what their bases should have. */
+async function compareWith(run: VerifyRun, job: Comparison): Promise<Problem[]> {
+  const { values, log, environment, signal } = run;
+  const { target, archives, progress } = job;
+  const { input, jobs } = values;
+  const { plan } = await readArchives(input, { jobs, log, verb: "verify" });
+  const options = { environment, signal, log, onWait: progress.note, target };
+  const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
+  const [source] = archives;
+  if (source === undefined) return [];
+  const { listener } = progress;
+  return verifyRegistry(plan, { registries, target, source, jobs, listener, signal });
+}
+
+interface Findings {
+  archives: readonly ArchiveInspection[];
+  verdicts: readonly ArchiveVerdict[];
+  problems: readonly Problem[];
+}
+
+async function conclude(
+  { values, print }: VerifyRun,
+  { archives, verdicts, problems }: Findings,
+): Promise<void> {
+  const { registry, output } = values;
+  const { nodes } = joinPlans(verdicts.map(({ plan }) => plan));
+  const manifests = [...nodes.values()].filter(({ kind }) => kind === "manifest").length;
+  const report: VerifyReport = {
+    archive: {
+      files: [...new Set(values.input)],
+      bytes: archives.reduce((sum, { size }) => sum + size, 0),
+      artifacts: new Set(archives.flatMap(({ named }) => named.map(nameOf))).size,
+      manifests,
+      blobs: nodes.size - manifests,
+    },
+    ...(registry === undefined ? {} : { registry }),
+    problems,
+    notes: verdicts.flatMap(({ notes }) => notes),
+  };
+  await print(output === "json" ? formatJson(report) : formatText(report));
+  if (problems.length === 0) return;
+  const isKnown = problems.some(({ kind }) => kind !== "unchecked");
+  const isArchive = problems.some(({ file }) => file !== undefined);
+  throw new Fault(
+    `cannot verify ${isArchive ? values.input.join(", ") : registry}: ${count(problems.length, "problem")}`,
+    {
+      kind: isKnown ? "mismatch" : "failed",
+      hint: isArchive
+        ? "copy the archive again, or export it anew"
+        : "import the archive again: what is there already is not sent",
+    },
+  );
+}
