@@ -25,6 +25,11 @@ export class Passing {
     this.#arrived.promise.catch(() => {});
   }
 
+  /** All of its bytes are there, to be had as often as they are wanted. */
+  get isHeld(): boolean {
+    return this.#state === "held";
+  }
+
   /** Waits until its bytes are there, or come next. */
   async ready(): Promise<void> {
     if (this.#state === "coming") {

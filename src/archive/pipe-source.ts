@@ -90,8 +90,9 @@ export class PipeSource implements Source {
   }
 
   #blobOf({ descriptor: { digest } }: Node): Passing {
-    if (this.#failure !== undefined) throw this.#failure.error;
     const blob = this.#blobs.get(digest);
+    // What had come in full before the pipe broke is as good as ever.
+    if (this.#failure !== undefined && blob?.isHeld !== true) throw this.#failure.error;
     if (blob === undefined) throw damaged(this.#tar.name, `\`${pathOf(digest)}\` is not in it`);
     return blob;
   }

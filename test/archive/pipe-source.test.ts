@@ -6,6 +6,7 @@ import { encodeHeader, padded } from "../../src/archive/header.ts";
 import type { Layout } from "../../src/archive/layout.ts";
 import { PipeSource } from "../../src/archive/pipe-source.ts";
 import { TarStream } from "../../src/archive/tar-stream.ts";
+import { digestOf } from "../../src/oci/digest.ts";
 import { faultKind } from "../../src/oci/fault.ts";
 import type { Content, Node, Plan } from "../../src/oci/plan.ts";
 import { formatReference } from "../../src/oci/reference.ts";
@@ -85,6 +86,20 @@ describe("an archive out of a pipe", () => {
     const sink = new RecordingSink();
     sink.store = async () => "present";
     expect((await moved(bytes, { sink })).lost).toEqual([]);
+  });
+
+  test("that breaks leaves what had come in full by then", async () => {
+    const { bytes, layout, plan } = await archiveOf(someContents());
+    const [first, second] = [...plan.nodes.values()].filter(({ kind }) => kind === "blob");
+    const end = layout.byDigest.get(second?.descriptor.digest ?? "sha256:")?.offset ?? 0;
+    if (first === undefined || second === undefined) throw new Error("too few blobs");
+    const source = await PipeSource.open(new TarStream("the pipe", inPieces(bytes.subarray(0, end), 1000)));
+    source.follow(plan);
+    await source.ready(first);
+    await faultOf(() => source.ready(second));
+    const held = Buffer.concat(await Array.fromAsync(await source.open(first)));
+    expect(digestOf(held)).toBe(first.descriptor.digest);
+    source.close();
   });
 
   test("cut at any byte is a mismatch, and no root below which something is missing gets its name", async () => {
