@@ -37,8 +37,9 @@ export class CombinedSource implements Source {
    */
   lacking(plan: Plan): Node[] {
     const lacking = [...plan.nodes.values()].filter((node) => this.#holderOf(node) === undefined);
+    if (lacking.length === 0 || this.missingBases.length > 0) return lacking;
     const nodes = new Map(lacking.map((node) => [node.descriptor.digest, node]));
-    if (lacking.length > 0 && this.missingBases.length === 0) this.#archives[0]?.assertHolds({ nodes });
+    this.#archives[0]?.assertHolds(this.#archives.length === 1 ? plan : { nodes });
     return lacking;
   }
 

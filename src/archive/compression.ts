@@ -7,7 +7,7 @@ import type { ByteStream } from "../oci/plan.ts";
 export type Compression = "gzip" | "zstd" | "none";
 
 /** Bytes that tell. */
-const MAGIC_BYTES = 4;
+export const MAGIC_BYTES = 4;
 /** Bytes of each piece that comes out. */
 const PIECE = 256 * 1024;
 

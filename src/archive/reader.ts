@@ -1,4 +1,5 @@
 import { Fault, type FaultOptions } from "../oci/fault.ts";
+import { compressionOf, MAGIC_BYTES } from "./compression.ts";
 import { quoted } from "./entry-name.ts";
 import { type Extent, FileSet } from "./files.ts";
 import { BLOCK, BrokenHeader, decodeHeader, END_MARKER_BYTES, padded } from "./header.ts";
@@ -47,6 +48,13 @@ export class TarFile {
       throw new Fault(`cannot open ${path}`, { cause });
     }
     this.size = this.#files.size;
+    const start = new Uint8Array(MAGIC_BYTES);
+    const compression = compressionOf(start.subarray(0, this.#files.readNow(start, 0)));
+    if (compression === "none") return;
+    this.close();
+    throw new Fault(`cannot read ${path} by offset: it is packed with ${compression}`, {
+      hint: "unpack it first; only `import artifacts` reads one such archive as it is",
+    });
   }
 
   close(): void {
@@ -182,10 +190,15 @@ export class TarFile {
 
   /** Says which of the volumes is not what it should be. */
   #inVolume(fault: BrokenHeader): Fault {
-    const name = this.volumeAt(fault.offset);
-    if (name === undefined) return fault;
+    return this.misfit(fault.offset, fault) ?? fault;
+  }
+
+  /** Blames the volume that an offset lies in; undefined where there are none. */
+  misfit(offset: number, cause: Fault): Fault | undefined {
+    const name = this.volumeAt(offset);
+    if (name === undefined) return;
     return new Fault(`cannot read ${this.path}: its volume ${name} does not fit`, {
-      cause: fault,
+      cause,
       hint: `compare the checksum of \`${name}\`, and of the volume before it, with the originals': it may be damaged, swapped or of another set`,
       kind: "mismatch",
     });

@@ -59,7 +59,9 @@ export class ArchiveSource implements Source {
 
   /** Fails naming the content that this archive does not hold in full. */
   assertHolds({ nodes }: Pick<Plan, "nodes">): void {
-    for (const node of nodes.values()) this.#extentOf(node);
+    for (const node of nodes.values()) {
+      if (!this.holds(node)) throw this.#ofAnotherSet(nodes) ?? this.#absent(node.descriptor.digest);
+    }
   }
 
   async manifest(reference: Reference): Promise<ManifestBytes> {
@@ -88,11 +90,28 @@ export class ArchiveSource implements Source {
 
   #extentOf({ descriptor: { digest, size } }: Node): Extent {
     const extent = this.#extents.get(pathOf(digest));
-    if (extent === undefined) throw this.#damaged(`\`${pathOf(digest)}\` is not in it`);
+    if (extent === undefined) throw this.#absent(digest);
     if (extent.size !== size) {
       throw this.#damaged(`\`${pathOf(digest)}\` has ${extent.size} bytes, and its manifest says ${size}`);
     }
     return extent;
+  }
+
+  #absent(digest: Digest): Fault {
+    return this.#damaged(`\`${pathOf(digest)}\` is not in it`);
+  }
+
+  /** A volume with content that the rest knows nothing of. */
+  #ofAnotherSet(nodes: Plan["nodes"]): Fault | undefined {
+    const wanted = new Set([...nodes.keys()].map(pathOf));
+    for (const [name, { offset }] of this.#extents) {
+      if (!name.startsWith("blobs/") || wanted.has(name)) continue;
+      return this.#tar.misfit(
+        offset,
+        new Fault(`\`${name}\` at byte ${offset} belongs to nothing in this archive`),
+      );
+    }
+    return;
   }
 
   #readIndex(): ArchiveIndex & { digest: Digest } {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CombinedSource } from "../../src/archive/combined.ts";
 import { END_MARKER_BYTES, encodeHeader, padded } from "../../src/archive/header.ts";
 import { pathOf } from "../../src/archive/path.ts";
 import { ArchiveSource } from "../../src/archive/source.ts";
@@ -234,4 +235,43 @@ test("a tar of something else is no archive, and not called damaged", async () =
   const fault = await faultOf(() => new ArchiveSource(archive));
   expect(fault.kind).toBe("failed");
   expect(textOf(fault)).toContain("make it with `eksa-airgap export artifacts`");
+});
+
+test("a volume of another set, though it fits in structure, is named", async () => {
+  await inFolder(async (folder) => {
+    const contents = (letter: string) => ({
+      "example.com/a/b:v1": rawImage([letter.repeat(9000), letter.repeat(9001), letter.repeat(9002)]),
+    });
+    const [one, other] = [join(folder, "one.tar"), join(folder, "other.tar")];
+    const { plan } = await writeArchive(one, contents("x"));
+    await writeArchive(other, contents("y"));
+    const mixed = join(folder, "mixed.tar");
+    const [ours, theirs] = await Promise.all([one, other].map((path) => Bun.file(path).bytes()));
+    if (ours === undefined || theirs === undefined || ours.length !== theirs.length)
+      throw new Error("unlike");
+    const cut = Math.ceil(ours.length / 3 / 512) * 512;
+    for (const [index, bytes] of [ours, theirs, ours].entries()) {
+      await Bun.write(`${mixed}.00${index}`, bytes.subarray(index * cut, (index + 1) * cut));
+    }
+    const fault = await faultOf(() => {
+      const source = new CombinedSource([mixed]);
+      try {
+        source.lacking(plan);
+      } finally {
+        source.close();
+      }
+    });
+    expect(fault.kind).toBe("mismatch");
+    expect(fault.message).toContain(`its volume ${mixed}.001 does not fit`);
+    expect(textOf(fault)).toContain("belongs to nothing in this archive");
+  });
+});
+
+test("what is packed cannot be read by offset, and is told so", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "a.tar");
+    await Bun.write(path, Bun.gzipSync(new Uint8Array(2000)));
+    const fault = await faultOf(() => new ArchiveSource(path));
+    expect(textOf(fault)).toMatch(/it is packed with gzip[\s\S]*unpack it first/);
+  });
 });
