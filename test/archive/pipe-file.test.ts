@@ -1,8 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { closeSync, constants, openSync } from "node:fs";
 import { join } from "node:path";
 import { readPipe, writePipe } from "../../src/archive/pipe-file.ts";
 import { pseudoRandomBytes } from "../support/content.ts";
+import { testWith } from "../support/needs.ts";
 import { inFolder } from "./archives.ts";
 
 /** Runs `work` with both ends of a pipe that never blocks, but says that it is busy. */
@@ -19,7 +20,7 @@ async function withPipe(work: (file: number) => Promise<void>): Promise<void> {
   });
 }
 
-test("a pipe that does not block is waited for, by who writes and by who reads", async () => {
+testWith("mkfifo")("a pipe that does not block is waited for, by who writes and by who reads", async () => {
   await withPipe(async (file) => {
     const bytes = pseudoRandomBytes(1_000_000, "pipe");
     const stop = new AbortController();
@@ -38,7 +39,7 @@ test("a pipe that does not block is waited for, by who writes and by who reads",
   });
 });
 
-test("who waits for a pipe stops waiting when the run is stopped", async () => {
+testWith("mkfifo")("who waits for a pipe stops waiting when the run is stopped", async () => {
   await withPipe(async (file) => {
     const stop = new AbortController();
     const reading = Array.fromAsync(readPipe(file, stop.signal));

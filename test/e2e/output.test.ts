@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:te
 import { lstat, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { executable, runExecutable, startExecutable } from "../support/executable.ts";
+import { testWith } from "../support/needs.ts";
 import { expectFailure, Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -73,7 +74,7 @@ test.each<[string, (work: string) => string[], RegExp]>([
   expect(await Bun.file(join(stage.work, "b.yaml")).text()).toBe("precious");
 });
 
-test("an import from a pipe that nobody writes to is refused at once", async () => {
+testWith("mkfifo")("an import from a pipe that nobody writes to is refused at once", async () => {
   const pipe = join(stage.work, "pipe");
   await Bun.$`mkfifo ${pipe}`;
   const target = await stage.startTarget();

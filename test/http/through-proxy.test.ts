@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -165,9 +165,11 @@ describe("plain HTTP", () => {
   });
 });
 
-test.each(["http", "https"])(
-  "of a proxy that is down the %s request tells, not of the host",
-  async (scheme) => {
+for (const [scheme, tools] of [
+  ["http", []],
+  ["https", ["openssl"]],
+] as const) {
+  testWith(...tools)(`of a proxy that is down the ${scheme} request tells, not of the host`, async () => {
     const server = started(echo);
     const down = serve(() => new Response());
     await down.stop();
@@ -178,5 +180,5 @@ test.each(["http", "https"])(
       hint: "check HTTP_PROXY and HTTPS_PROXY; a host that needs no proxy belongs into NO_PROXY",
       retryable: true,
     });
-  },
-);
+  });
+}
