@@ -67,7 +67,7 @@ const LINE = defineCommandLine({
 export const exportArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
-  const { output, bundlesOverride, caFile } = values;
+  const { output, bundlesOverride, caFile, since } = values;
   const report = new RunReport({
     command: LINE.name,
     path: values.report,
@@ -77,6 +77,7 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
       ...[".partial", ".lock", ".journal"].map((end) => output + end),
       bundlesOverride,
       caFile,
+      ...since,
     ],
     log,
   });
@@ -154,6 +155,9 @@ function assertCanBeOutput({ values, directory }: ExportRun): void {
   const path = resolvePath(directory, output);
   if (path === resolvePath(directory, bundlesOverride)) {
     throw usage(`cannot write ${output}: it is the Bundles that is to be exported`, "choose another name");
+  }
+  if (values.since.some((base) => resolvePath(directory, base) === path)) {
+    throw usage(`cannot write ${output}: it is what the delta builds on`, "choose another name");
   }
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) {

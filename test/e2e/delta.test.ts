@@ -132,6 +132,25 @@ describe("a delta", () => {
     for (const entry of left) expect(inDelta).toContain(entry);
   });
 
+  test("never replaces its base", async () => {
+    const before = await Bun.file(base).bytes();
+    const args = [
+      "export",
+      "artifacts",
+      "-o",
+      base,
+      "--bundles-override",
+      "b.yaml",
+      "--since",
+      base,
+      "--force",
+    ];
+    const result = await runExecutable(args);
+    expect(result.status).toBe(2);
+    expect(result.stderr).toContain("it is what the delta builds on");
+    expect(await Bun.file(base).bytes()).toEqual(before);
+  });
+
   test("fails on a base that is none", async () => {
     const args = ["export", "artifacts", "-o", join(folder, "x.tar"), "--bundles-override", "b.yaml"];
     const result = await runExecutable([...args, "--since", join(folder, "none.tar")]);
