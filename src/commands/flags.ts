@@ -81,6 +81,17 @@ export const TARGET_FLAGS = {
   },
 } as const satisfies Flags;
 
+/** On every command that may take its target from a cluster. */
+export const CLUSTER_FLAGS = {
+  filename: {
+    type: "string",
+    alias: "f",
+    valueHint: "FILE",
+    description:
+      "the cluster whose `registryMirrorConfiguration` names the registry, in place of `--registry`",
+  },
+} as const satisfies Flags;
+
 /** Fails on flags that were given and mean nothing without another one. */
 export function assertOnlyWith<K extends string>(
   other: string,

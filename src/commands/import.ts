@@ -1,6 +1,6 @@
 import { PipeSource } from "../archive/pipe-source.ts";
-import { assertNoCollision, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
-import { parseTarget, type Target } from "../eksa/target.ts";
+import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
+import type { Target } from "../eksa/target.ts";
 import type { Node, Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
@@ -13,11 +13,12 @@ import { transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
-import { OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { findFoundation } from "./import-delta.ts";
 import { type ImportSource, openInputs } from "./import-source.ts";
 import { openNetwork } from "./network.ts";
 import { RunReport } from "./report.ts";
+import { type Destination, readTarget } from "./target.ts";
 
 const LINE = defineCommandLine({
   name: "import artifacts",
@@ -35,11 +36,11 @@ const LINE = defineCommandLine({
     registry: {
       type: "string",
       alias: "r",
-      required: true,
       valueHint: "HOST[:PORT][/NAMESPACE]",
       description:
         "the registry to fill; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
     },
+    ...CLUSTER_FLAGS,
     keepGoing: { type: "boolean", description: "go on after an artifact that failed" },
     report: {
       type: "string",
@@ -49,21 +50,22 @@ const LINE = defineCommandLine({
     ...TARGET_FLAGS,
     ...OUTPUT_FLAGS,
   },
+  oneOf: ["registry", "filename"],
 });
 
 type ImportRun = Run<typeof LINE.flags>;
 
 export const importArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
-  const target = parseTarget(values.registry);
-  const { input, caFile, clientCert, clientKey } = values;
-  const others = [...input, caFile, clientCert, clientKey];
+  const destination = await readTarget(run);
+  const { input, filename, caFile, clientCert, clientKey } = values;
+  const others = [...input, filename, caFile, clientCert, clientKey];
   const report = new RunReport({ command: LINE.name, path: values.report, directory, others, log });
   await report.around(async () => {
     const source = await openInputs(input, run.signal);
     const progress = run.progress("importing");
     try {
-      await importFrom(run, { source, target, progress, report });
+      await importFrom(run, { source, destination, progress, report });
     } finally {
       progress.stop();
       source.close();
@@ -73,23 +75,24 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
 
 interface Job {
   source: ImportSource;
-  target: Target;
+  destination: Destination;
   progress: Progress;
   report: RunReport;
 }
 
-async function importFrom(run: ImportRun, { source, target, progress, report }: Job): Promise<void> {
+async function importFrom(run: ImportRun, { source, destination, progress, report }: Job): Promise<void> {
   const { values, log, environment, signal } = run;
+  const { target, name } = destination;
   const { held, lacking } = await readPlan(run, source, report);
   const plan = placed(held, target);
   report.planned(plan);
-  const options = { environment, signal, log, onWait: progress.note, target };
+  const options = { environment, signal, log, onWait: progress.note, destination };
   const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
   await registries.client(target.registry).ping();
   const obstacles = await preflight(registries, plan.roots);
   report.obstacles(obstacles);
   failWith(log, obstacles, {
-    message: `cannot import into ${values.registry}: nothing has been sent`,
+    message: `cannot import into ${name}: nothing has been sent`,
     report: values.report,
   });
   const known = await findFoundation(lacking, { source, plan, registries, log, report: values.report });
@@ -108,13 +111,15 @@ async function importFrom(run: ImportRun, { source, target, progress, report }: 
   else if (values.keepGoing) await finish(source).catch(() => {});
   progress.stop();
   failWith(log, lostArtifacts("import", lost), {
-    message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${values.registry}`,
+    message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${name}`,
     hint: "what arrived stays; run the same command again to send the rest",
     kind: values.keepGoing ? "partial" : "failed",
     report: values.report,
   });
   log.info(formatSummary("imported", progress.totals()));
-  log.info("for the cluster's spec:");
+  log.info(
+    values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
+  );
   const registriesOfOrigin = held.roots.map(({ reference }) => reference.registry);
   await run.print(mirrorConfiguration(target, registriesOfOrigin).trimEnd());
 }
@@ -144,9 +149,9 @@ async function readPlan(
   return { held: plan, lacking: source.lacking(plan) };
 }
 
-/** The same plan under the target's names. Fails when two contents would land on one name. */
+/** The same plan under the target's names. Fails where something has no place there, or that of another. */
 function placed(plan: Plan, target: Target): Plan {
-  assertNoCollision(plan.roots.map((root) => ({ root, place: mapRoot(root, target) })));
+  assertPlaces(plan.roots, target);
   return renamePlan(plan, (root) => mapRoot(root, target));
 }
 

@@ -32,8 +32,17 @@ export interface NetworkOptions {
   log: Log;
   /** Told when something waits, e.g. for a registry that asks for patience. */
   onWait: (text: string) => void;
-  /** The registry that content goes to, and the scheme that was written before it. */
-  target?: { registry: string; scheme?: "http" | "https" };
+  /** Where content goes, and what else is said of it. */
+  destination?: NetworkDestination;
+}
+
+interface NetworkDestination {
+  /** The registry, and the scheme that was written before it. */
+  target: { registry: string; scheme?: "http" | "https" };
+  /** In PEM form, trusted like `--ca-file`, with every host. */
+  authorities?: string;
+  /** The setting beside `--insecure` that turns off the check of the target's certificate. */
+  unchecked?: string;
 }
 
 /** The way to all registries and file hosts of a run. */
@@ -50,7 +59,8 @@ const SHOW_REQUESTS = 4;
 const RETRY = { attempts: 5, firstDelay: 500, longestDelay: 30_000 };
 
 export function openNetwork(options: NetworkOptions): Network {
-  const { target, log } = options;
+  const { log } = options;
+  const target = options.destination?.target;
   const mirrors = readMirrors(options.values.mirror);
   const http = openHttp(options, mirrors);
   const schemes = new Map<string, "http" | "https">();
@@ -63,12 +73,17 @@ export function openNetwork(options: NetworkOptions): Network {
 }
 
 function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
-  const { values, environment, signal, log, onWait, target } = options;
+  const { values, environment, signal, log, onWait, destination } = options;
+  const target = destination?.target;
   const plain = mirrors.filter(({ origin }) => origin.protocol === "http:").map(({ origin }) => origin.host);
   if (target?.scheme === "http") plain.push(new URL(`http://${target.registry}`).host);
-  const extra = [values.caFile, environment.EKSA_REGISTRY_MIRROR_CA].flatMap((path) => path || []);
+  const files = [values.caFile, environment.EKSA_REGISTRY_MIRROR_CA].flatMap((path) => path || []);
+  const extra = [
+    ...files.map(readAuthorities),
+    ...(destination?.authorities ? [destination.authorities] : []),
+  ];
   return createHttp({
-    authorities: trustedAuthorities(extra.map(readAuthorities), environment),
+    authorities: trustedAuthorities(extra, environment),
     plainHosts: new Set(plain),
     ...targetSecurity(options),
     proxyFor: (url) => proxyFor(url, environment),
@@ -92,16 +107,17 @@ function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
 /** What goes for the target alone, whoever it leads to. */
 function targetSecurity({
   values,
-  target,
+  destination,
   log,
 }: NetworkOptions): Pick<WireOptions, "clientCertificate" | "insecureHosts"> {
   const own = readClientCertificate(values);
-  if (target === undefined) return {};
-  const { host } = new URL(`https://${target.registry}`);
-  if (values.insecure === true) log.warn(`the certificate of ${host} is not checked (\`--insecure\`)`);
+  if (destination === undefined) return {};
+  const { host } = new URL(`https://${destination.target.registry}`);
+  const unchecked = values.insecure === true ? "`--insecure`" : destination.unchecked;
+  if (unchecked !== undefined) log.warn(`the certificate of ${host} is not checked (${unchecked})`);
   return {
     ...(own === undefined ? {} : { clientCertificate: { host, ...own } }),
-    ...(values.insecure === true ? { insecureHosts: new Set([host]) } : {}),
+    ...(unchecked !== undefined ? { insecureHosts: new Set([host]) } : {}),
   };
 }
 
@@ -133,7 +149,8 @@ function readMirror(text: string): Mirror {
 }
 
 /** The environment speaks of the target alone, and wins over files there. */
-function credentialsFor({ environment, target, log }: NetworkOptions): CredentialLookup {
+function credentialsFor({ environment, destination, log }: NetworkOptions): CredentialLookup {
+  const target = destination?.target;
   const files = fileCredentials(environment, (text) => log.warn(text));
   const own = target === undefined ? undefined : targetCredentials(environment);
   return (registry, repository) =>

@@ -1,4 +1,4 @@
-import { assertNoCollision, mapRoot } from "../eksa/mirror.ts";
+import { assertPlaces, mapRoot } from "../eksa/mirror.ts";
 import type { Target } from "../eksa/target.ts";
 import type { Plan, Source } from "../oci/plan.ts";
 import { formatReference, repositoryName } from "../oci/reference.ts";
@@ -25,7 +25,7 @@ export async function verifyRegistry(
   plan: Plan,
   { registries, target, source, ...options }: RegistryOptions,
 ): Promise<Problem[]> {
-  assertNoCollision(plan.roots.map((root) => ({ root, place: mapRoot(root, target) })));
+  assertPlaces(plan.roots, target);
   const placed = renamePlan(plan, (root) => mapRoot(root, target));
   await registries.client(target.registry).ping();
   const audit = new RegistryAudit(registries, placed);

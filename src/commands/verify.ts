@@ -1,6 +1,5 @@
 import { ArchiveInspection } from "../archive/inspection.ts";
 import { VolumeFault } from "../archive/volumes.ts";
-import { parseTarget } from "../eksa/target.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -10,9 +9,10 @@ import { formatBytes, formatDuration, formatRate } from "../terminal/units.ts";
 import { joinPlans } from "../transfer/plan.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
-import { assertOnlyWith, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { assertOnlyWith, CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { readArchives, refuseStdin } from "./held.ts";
 import { openNetwork } from "./network.ts";
+import { type Destination, readTarget } from "./target.ts";
 import { type ArchiveVerdict, verifyArchive } from "./verify-archive.ts";
 import { verifyRegistry } from "./verify-registry.ts";
 import { formatJson, formatText, type Problem, type VerifyReport } from "./verify-report.ts";
@@ -20,7 +20,7 @@ import { formatJson, formatText, type Problem, type VerifyReport } from "./verif
 const LINE = defineCommandLine({
   name: "verify artifacts",
   summary:
-    "Check every byte of an archive, offline. With --registry: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs.",
+    "Check every byte of an archive, offline. With --registry or --filename: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs.",
   example: "eksa-airgap verify artifacts --input artifacts.tar",
   flags: {
     input: {
@@ -37,6 +37,7 @@ const LINE = defineCommandLine({
       description:
         "look into this registry, where the archive was imported; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
     },
+    ...CLUSTER_FLAGS,
     output: {
       type: "string",
       alias: "o",
@@ -54,21 +55,22 @@ type VerifyRun = Run<typeof LINE.flags>;
 export const verifyArtifacts = defineCommand(LINE, async (run) => {
   const { values } = run;
   refuseStdin(values.input, "verify");
-  if (values.registry === undefined) {
+  const isAsked = values.registry !== undefined || values.filename !== undefined;
+  const destination = isAsked ? await readTarget(run) : undefined;
+  if (destination === undefined) {
     assertOnlyWith("registry", values, ["caFile", "clientCert", "clientKey", "insecure"]);
   }
-  const target = values.registry === undefined ? undefined : parseTarget(values.registry);
   const archives: ArchiveInspection[] = [];
   const progress = run.progress("verifying");
   try {
     const problems = openArchives(new Set(values.input), archives);
-    const verdicts = await verifyArchives(run, archives, progress);
+    const verdicts = await verifyArchives(run, { archives, destination, progress });
     problems.push(...verdicts.flatMap((verdict) => verdict.problems));
-    if (target !== undefined && problems.length === 0) {
-      problems.push(...(await compareWith(run, { target, archives, progress })));
+    if (destination !== undefined && problems.length === 0) {
+      problems.push(...(await compareWith(run, { destination, archives, progress })));
     }
     progress.stop();
-    await conclude(run, { archives, verdicts, problems });
+    await conclude(run, { destination, archives, verdicts, problems });
   } finally {
     progress.stop();
     for (const archive of archives) archive.close();
@@ -90,18 +92,24 @@ function openArchives(paths: Iterable<string>, archives: ArchiveInspection[]): P
   return problems;
 }
 
+interface Job {
+  archives: readonly ArchiveInspection[];
+  /** The registry to look into, if any. */
+  destination: Destination | undefined;
+  progress: Progress;
+}
+
 async function verifyArchives(
-  { values, log, signal }: VerifyRun,
-  archives: readonly ArchiveInspection[],
-  progress: Progress,
+  { log, signal }: VerifyRun,
+  { archives, destination, progress }: Job,
 ): Promise<ArchiveVerdict[]> {
   const verdicts: ArchiveVerdict[] = [];
   for (const archive of archives) {
     const others = archives.filter((other) => other !== archive);
     // With a registry the bytes in question are those that it holds.
-    const listener = values.registry === undefined ? { listener: progress.listener } : {};
+    const listener = destination === undefined ? { listener: progress.listener } : {};
     verdicts.push(await verifyArchive(archive, { others, signal, ...listener }));
-    if (values.registry === undefined) log.info(formatReading(progress.totals()));
+    if (destination === undefined) log.info(formatReading(progress.totals()));
   }
   return verdicts;
 }
@@ -115,27 +123,23 @@ function formatReading({ moved, milliseconds }: ReturnType<Progress["totals"]>):
   return `read ${formatBytes(moved)} in ${formatDuration(milliseconds)}${rate}`;
 }
 
-interface Comparison {
-  target: ReturnType<typeof parseTarget>;
-  archives: readonly ArchiveInspection[];
-  progress: Progress;
-}
-
 /** Looks for what an import of the archives would have sent, and what their bases should have. */
-async function compareWith(run: VerifyRun, job: Comparison): Promise<Problem[]> {
+async function compareWith(run: VerifyRun, job: Job & { destination: Destination }): Promise<Problem[]> {
   const { values, log, environment, signal } = run;
-  const { target, archives, progress } = job;
+  const { destination, archives, progress } = job;
   const { input, jobs } = values;
   const { plan } = await readArchives(input, { jobs, log, verb: "verify" });
-  const options = { environment, signal, log, onWait: progress.note, target };
+  const options = { environment, signal, log, onWait: progress.note, destination };
   const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
   const [source] = archives;
   if (source === undefined) return [];
   const { listener } = progress;
+  const { target } = destination;
   return verifyRegistry(plan, { registries, target, source, jobs, listener, signal });
 }
 
 interface Findings {
+  destination: Destination | undefined;
   archives: readonly ArchiveInspection[];
   verdicts: readonly ArchiveVerdict[];
   problems: readonly Problem[];
@@ -143,9 +147,10 @@ interface Findings {
 
 async function conclude(
   { values, print }: VerifyRun,
-  { archives, verdicts, problems }: Findings,
+  { destination, archives, verdicts, problems }: Findings,
 ): Promise<void> {
-  const { registry, output } = values;
+  const { output } = values;
+  const registry = destination?.name;
   const { nodes } = joinPlans(verdicts.map(({ plan }) => plan));
   const manifests = [...nodes.values()].filter(({ kind }) => kind === "manifest").length;
   const report: VerifyReport = {

@@ -1,7 +1,18 @@
 import { type GenericIssue, type GenericSchema, getDotPath, safeParse } from "valibot";
-import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
+import {
+  Composer,
+  type Document,
+  isMap,
+  isScalar,
+  LineCounter,
+  type Node,
+  Parser,
+  parseDocument,
+  visit,
+} from "yaml";
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
+import { mergeKeys } from "./merge-keys.ts";
 
 /** A YAML document as it came, and what to call it in messages. */
 export interface YamlFile {
@@ -16,52 +27,98 @@ export interface DocumentType<T> {
   schema: GenericSchema<unknown, T>;
 }
 
+/** One of the documents of a file, not yet known to be of any kind. */
+export interface NumberedDocument {
+  /** `document 2 of FILE` */
+  source: string;
+  content: unknown;
+}
+
 /** Sixty times the largest Bundles published so far. */
 const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const MAX_DOCUMENTS = 1000;
 const MAX_ALIASES = 100;
 const MAX_DEPTH = 64;
 const MAX_ISSUES = 8;
 
+/** With YAML's failsafe schema: an unquoted `1.30` stays "1.30", where the core schema makes it 1.3. */
+const OPTIONS = {
+  schema: "failsafe",
+  prettyErrors: false,
+  // Not "silent", which would let a second document pass.
+  logLevel: "error",
+  // The last one counts, as for EKS Anywhere, whose own test data repeats a key. And the library would
+  // compare every key with every other: minutes for a hostile mapping.
+  uniqueKeys: false,
+} as const;
+
 /** Reads the one document of `file`. Fails when it is of another kind, or not what the schema wants. */
 export function parseYamlDocument<T>(file: YamlFile, type: DocumentType<T>): T {
-  const document = parseYaml(file);
-  const wanted = `${type.kind} (${type.apiVersion})`;
-  if (!isRecord(document)) {
-    throw new Fault(`cannot read ${file.source} as ${wanted}: it is not a YAML mapping`);
-  }
-  if (document.apiVersion !== type.apiVersion || document.kind !== type.kind) {
-    const found = `${show(document.kind)} (${show(document.apiVersion)})`;
-    throw new Fault(`cannot read ${file.source} as ${wanted}: it is ${found}`);
-  }
-  const result = safeParse(type.schema, document);
-  if (result.success) return result.output;
-  const facts = result.issues.slice(0, MAX_ISSUES).map(describeIssue);
-  throw new Fault(`cannot read ${file.source} as ${wanted}`, { cause: new Error(facts.join("; ")) });
+  const text = decode(file);
+  const lines = new LineCounter();
+  const content = toPlain(file.source, lines, () => parseDocument(text, { ...OPTIONS, lineCounter: lines }));
+  return readAs({ source: file.source, content }, type);
 }
 
-/**
- * With YAML's failsafe schema: an unquoted `1.30` stays "1.30", where the core schema makes it 1.3.
- * Fails naming the line.
- */
-function parseYaml({ source, bytes }: YamlFile): unknown {
+/** Reads every document of `file` that holds anything, merge keys (`<<`) followed. */
+export function parseYamlDocuments(file: YamlFile): NumberedDocument[] {
+  const lines = new LineCounter();
+  const tokens = new Parser(lines.addNewLine).parse(decode(file));
+  const found: NumberedDocument[] = [];
+  let number = 0;
+  for (const document of new Composer({ ...OPTIONS, lineCounter: lines }).compose(tokens)) {
+    number += 1;
+    if (number > MAX_DOCUMENTS) {
+      throw new Fault(`cannot read ${file.source}: it holds more than ${MAX_DOCUMENTS} documents`);
+    }
+    const source = `document ${number} of ${file.source}`;
+    const content = toPlain(source, lines, () => document);
+    if (content !== null && content !== "") found.push({ source, content: mergeKeys(source, content) });
+  }
+  return found;
+}
+
+/** Fails when a document is of another kind than `type`, or not what its schema wants. */
+export function readAs<T>({ source, content }: NumberedDocument, type: DocumentType<T>): T {
+  const wanted = `${type.kind} (${type.apiVersion})`;
+  if (!isRecord(content)) {
+    throw new Fault(`cannot read ${source} as ${wanted}: it is not a YAML mapping`);
+  }
+  if (!isOfType(content, type)) {
+    throw new Fault(`cannot read ${source} as ${wanted}: it is ${describeKind(content)}`);
+  }
+  const result = safeParse(type.schema, content);
+  if (result.success) return result.output;
+  const facts = result.issues.slice(0, MAX_ISSUES).map(describeIssue);
+  throw new Fault(`cannot read ${source} as ${wanted}`, { cause: new Error(facts.join("; ")) });
+}
+
+export function isOfType(content: unknown, { apiVersion, kind }: DocumentType<unknown>): boolean {
+  return isRecord(content) && content.apiVersion === apiVersion && content.kind === kind;
+}
+
+/** `\`Cluster\` (\`example.com/v1\`)` */
+export function describeKind(content: unknown): string {
+  return isRecord(content) ? `${show(content.kind)} (${show(content.apiVersion)})` : show(content);
+}
+
+function decode({ source, bytes }: YamlFile): string {
   if (bytes.length > MAX_DOCUMENT_BYTES) {
     throw new Fault(
       `cannot read ${source}: ${bytes.length} bytes, where ${MAX_DOCUMENT_BYTES} are the limit`,
     );
   }
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const lines = new LineCounter();
-    const document = parseDocument(text, {
-      schema: "failsafe",
-      lineCounter: lines,
-      prettyErrors: false,
-      // Not "silent", which would let a second document pass.
-      logLevel: "error",
-      // The last one counts, as for EKS Anywhere, whose own test data repeats a key. And the library would
-      // compare every key with every other: minutes for a hostile mapping.
-      uniqueKeys: false,
-    });
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Fault(`cannot read ${source} as YAML`, { cause });
+  }
+}
+
+/** Fails naming the line. */
+function toPlain(source: string, lines: LineCounter, parse: () => Document): unknown {
+  try {
+    const document = parse();
     const [error] = document.errors;
     if (error !== undefined) throw new Error(`line ${lines.linePos(error.pos[0]).line}: ${reasonOf(error)}`);
     assertPlain(document, lines);
@@ -106,8 +163,9 @@ function describeIssue(issue: GenericIssue): string {
   return `${path}: expected ${issue.message}, found ${show(issue.input)}`;
 }
 
-function show(value: unknown): string {
-  if (value === undefined || value === null) return "nothing";
+export function show(value: unknown): string {
+  if (value === undefined || value === null || value === "") return "nothing";
+  if (typeof value === "string" && /@|PRIVATE KEY/.test(value)) return "what may hold a secret";
   if (typeof value === "string") return `\`${value.length > 60 ? `${value.slice(0, 60)}…` : value}\``;
   return Array.isArray(value) ? "a list" : "a mapping";
 }

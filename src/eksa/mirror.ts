@@ -17,7 +17,7 @@ export interface Move {
   place: Reference;
 }
 
-const PUBLIC_REGISTRY = "public.ecr.aws";
+export const PUBLIC_REGISTRY = "public.ecr.aws";
 /** The accounts that serve curated packages, and the project that `import images` puts before their paths. */
 const PACKAGE_PROJECTS = new Map([
   ["783794618700", "eks-anywhere"],
@@ -28,6 +28,7 @@ const PRIVATE_ECR = /^([0-9]{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com$/;
 /** Where content goes. What is known only by digest gets a tag, so that garbage collectors spare it. */
 export function mapReference(reference: Reference, target: Target): Reference {
   const namespace = namespaceFor(reference.registry, target);
+  if (namespace === undefined) throw withoutEntry([reference.registry], target);
   const repository = namespace === "" ? reference.repository : `${namespace}/${reference.repository}`;
   if (!isRepository(repository)) {
     throw new Fault(
@@ -48,12 +49,34 @@ export function mapRoot({ reference, nameless }: Root, target: Target): Referenc
   return nameless || tag === undefined ? place : { ...place, tag };
 }
 
-/** What comes before the path of everything from `registry`; empty for nothing. */
-function namespaceFor(registry: string, target: Target): string {
+/** What comes before the path of everything from `registry`; empty for nothing, undefined where it has no place. */
+function namespaceFor(registry: string, target: Target): string | undefined {
   const host = registry.toLowerCase();
+  if (target.ociNamespaces !== undefined) return target.ociNamespaces.get(host);
   const account = PRIVATE_ECR.exec(host)?.[1] ?? "";
   const own = host === PUBLIC_REGISTRY ? "" : (PACKAGE_PROJECTS.get(account) ?? host.replace(":", "_"));
   return [target.namespace, own].filter((part) => part !== "").join("/");
+}
+
+/** Fails where roots have no place at the target, or two of them the same one: before anything is sent. */
+export function assertPlaces(roots: readonly Root[], target: Target): void {
+  const registries = new Set(roots.map(({ reference }) => reference.registry));
+  const unknown = [...registries].filter((registry) => namespaceFor(registry, target) === undefined);
+  if (unknown.length > 0) throw withoutEntry(unknown, target);
+  assertNoCollision(roots.map((root) => ({ root, place: mapRoot(root, target) })));
+}
+
+function withoutEntry(registries: readonly string[], { registry, ociNamespaces }: Target): Fault {
+  const names = registries.toSorted(compareBytewise).join(", ");
+  // An entry for another registry ends what holds without any.
+  const isImplied = ociNamespaces?.size === 1 && ociNamespaces.get(PUBLIC_REGISTRY) === "";
+  const beside = isImplied ? `, beside \`{registry: ${PUBLIC_REGISTRY}, namespace: ""}\`` : "";
+  return new Fault(`cannot place what comes from ${names} at ${registry}: no node would look for it there`, {
+    cause: new Fault(
+      `\`registryMirrorConfiguration.ociNamespaces\` of the cluster ${isImplied ? `stands for ${PUBLIC_REGISTRY} alone` : "has no such registry"}`,
+    ),
+    hint: `add an entry for ${registries.length === 1 ? "it" : "each of them"} to \`ociNamespaces\`${beside}`,
+  });
 }
 
 /** Fails, naming both, when two sources would land on one tag with different content. */
@@ -77,12 +100,13 @@ export function assertNoCollision(moves: readonly Move[]): void {
 /**
  * The `registryMirrorConfiguration` to paste below a cluster's `spec`, so that its nodes find what came
  * from `registries` where `mapReference` put it. Without `ociNamespaces` EKS Anywhere looks for
- * public.ecr.aws alone, at the mirror's root; with them it looks for nothing but those.
+ * public.ecr.aws alone, at the mirror's root; with them it looks for nothing but those. For a target
+ * that a cluster named it is what the cluster says, whatever the `registries`.
  */
 export function mirrorConfiguration(target: Target, registries: Iterable<string>): string {
-  const ociNamespaces = [...new Set(registries)]
+  const ociNamespaces = [...new Set(target.ociNamespaces?.keys() ?? registries)]
     .sort(compareBytewise)
-    .map((registry) => ({ registry, namespace: namespaceFor(registry, target) }));
+    .map((registry) => ({ registry, namespace: namespaceFor(registry, target) ?? "" }));
   const implied = ociNamespaces.every(
     ({ registry, namespace }) => registry === PUBLIC_REGISTRY && namespace === "",
   );

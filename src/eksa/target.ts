@@ -9,6 +9,11 @@ export interface Target {
   registry: string;
   /** Put before every repository; empty for none. */
   namespace: string;
+  /**
+   * Registry, in lower case → what is put before its repositories instead: where a cluster's nodes look. What
+   * comes from another registry has no place then.
+   */
+  ociNamespaces?: ReadonlyMap<string, string>;
 }
 
 const FORM = "`[http://|https://]HOST[:PORT][/NAMESPACE]`";

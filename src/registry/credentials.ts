@@ -133,9 +133,16 @@ function keysFor(registry: string, repository = ""): string[] {
   if (DOCKER_HUB_HOSTS.has(registry)) {
     return [...places.map((place) => `docker.io/${place}`), DOCKER_HUB_KEY, "docker.io", "index.docker.io"];
   }
-  const names = [registry, `https://${registry}`, `http://${registry}`];
+  const addresses = [registry, ...sameAddress(registry)];
+  const names = addresses.flatMap((address) => [address, `https://${address}`, `http://${address}`]);
   const hosts = names.flatMap((name) => [name, `${name}/`, `${name}/v2/`, `${name}/v1/`]);
   return [...places.map((place) => `${registry}/${place}`), ...hosts];
+}
+
+/** The port of https goes without saying. */
+function sameAddress(registry: string): string[] {
+  if (registry.endsWith(":443")) return [registry.slice(0, -":443".length)];
+  return /:[0-9]+$/.test(registry) ? [] : [`${registry}:443`];
 }
 
 function credentialsOf(entry: v.InferOutput<typeof Entry>, registry: string): Credentials | undefined {

@@ -28,6 +28,16 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
       "cannot use `--output` twice",
     ],
     ["a missing flag", ["import", "artifacts", "-i", "x"], "`--registry HOST[:PORT][/NAMESPACE]`"],
+    [
+      "two targets",
+      ["import", "artifacts", "-i", "x", "-r", "reg.example", "-f", "cluster.yaml"],
+      "cannot use `--registry` and `--filename` together",
+    ],
+    [
+      "two places to look",
+      ["verify", "artifacts", "-i", "x", "-r", "reg.example", "-f", "cluster.yaml"],
+      "cannot use `--registry` and `--filename` together",
+    ],
     ["no number", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "many"], "--jobs"],
     ["too few jobs", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "0"], "--jobs"],
     [

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { assertNoCollision, mapReference, mapRoot, mirrorConfiguration } from "../../src/eksa/mirror.ts";
-import { parseTarget } from "../../src/eksa/target.ts";
+import {
+  assertNoCollision,
+  assertPlaces,
+  mapReference,
+  mapRoot,
+  mirrorConfiguration,
+} from "../../src/eksa/mirror.ts";
+import { parseTarget, type Target } from "../../src/eksa/target.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { formatReference, isRepository, parseReference } from "../../src/oci/reference.ts";
 import { faultOf, textOf } from "../support/faults.ts";
@@ -118,6 +124,95 @@ describe("where things go", () => {
         expect(mapped.repository.startsWith(`${namespace}/`)).toBe(true);
         expect(mapped.repository.endsWith(`/${repository}`)).toBe(true);
       }),
+    );
+  });
+});
+
+/** As a cluster names it: `host`, and what its `ociNamespaces` say; without any, public.ecr.aws at the root. */
+function clusterTarget(host: string, entries: Record<string, string> = { "public.ecr.aws": "" }): Target {
+  return { scheme: "https", registry: host, namespace: "", ociNamespaces: new Map(Object.entries(entries)) };
+}
+
+describe("where a cluster's nodes look", () => {
+  const PACKAGES = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
+  const SPREAD = {
+    "public.ecr.aws": "mirror",
+    [PACKAGES]: "pkgs",
+    "quay.io:8443": "a/b",
+    "067575901363.dkr.ecr.us-west-2.amazonaws.com": "",
+  };
+  test.each<[string, Record<string, string> | undefined, string]>([
+    ["public.ecr.aws/eks-anywhere/x:v1", undefined, "h:8443/eks-anywhere/x:v1"],
+    ["public.ecr.aws/eks-anywhere/x:v1", SPREAD, "h:8443/mirror/eks-anywhere/x:v1"],
+    [`public.ecr.aws/eks-anywhere/x@${ONE}`, undefined, `h:8443/eks-anywhere/x:${ONE.slice(7)}`],
+    [`public.ecr.aws/eks-anywhere/x@${ONE}`, SPREAD, `h:8443/mirror/eks-anywhere/x:${ONE.slice(7)}`],
+    // A chart is placed as an image is.
+    ["public.ecr.aws/eks/cilium/cilium:1.19.4-1", undefined, "h:8443/eks/cilium/cilium:1.19.4-1"],
+    ["public.ecr.aws/eks/cilium/cilium:1.19.4-1", SPREAD, "h:8443/mirror/eks/cilium/cilium:1.19.4-1"],
+    ["Public.ECR.aws/x:v1", SPREAD, "h:8443/mirror/x:v1"],
+    // Nothing of our own is put before it.
+    [`${PACKAGES}/p:1`, SPREAD, "h:8443/pkgs/p:1"],
+    ["067575901363.dkr.ecr.us-west-2.amazonaws.com/p:1", SPREAD, "h:8443/p:1"],
+    ["quay.io:8443/x:1", SPREAD, "h:8443/a/b/x:1"],
+  ])("%s with %j is %s", (source, entries, expected) => {
+    const mapped = mapReference(parseReference(source), clusterTarget("h:8443", entries));
+    expect(formatReference(mapped)).toBe(expected);
+  });
+
+  test.each<[string, Record<string, string> | undefined]>([
+    [`${PACKAGES}/p:1`, undefined],
+    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", SPREAD],
+    ["quay.io/x:1", SPREAD],
+    ["public.ecr.aws/x:1", { "quay.io": "q" }],
+  ])("there is no place for %s with %j", async (source, entries) => {
+    const fault = await faultOf(() => mapReference(parseReference(source), clusterTarget("h", entries)));
+    expect(textOf(fault)).toContain("ociNamespaces");
+  });
+
+  test("all registries without an entry are named at once", async () => {
+    const descriptor = { mediaType: "x", digest: ONE, size: 1 };
+    const roots = ["quay.io/a:1", "public.ecr.aws/a:1", "gcr.io/a:1", "quay.io/b:1"].map((text) => {
+      return { reference: parseReference(text), descriptor };
+    });
+    const fault = await faultOf(() => assertPlaces(roots, clusterTarget("h:8443")));
+    expect(textOf(fault)).toBe(
+      [
+        "cannot place what comes from gcr.io, quay.io at h:8443: no node would look for it there",
+        "`registryMirrorConfiguration.ociNamespaces` of the cluster stands for public.ecr.aws alone",
+        'add an entry for each of them to `ociNamespaces`, beside `{registry: public.ecr.aws, namespace: ""}`',
+      ].join("\n"),
+    );
+    const other = await faultOf(() => assertPlaces(roots, clusterTarget("h", SPREAD)));
+    expect(other.hint).toBe("add an entry for each of them to `ociNamespaces`");
+    assertPlaces(roots, parseTarget("h"));
+  });
+
+  test("registries that share a namespace must not collide there", async () => {
+    const roots = [ONE, TWO].map((digest, index) => {
+      const reference = parseReference(`${["public.ecr.aws", "quay.io"][index]}/x:1`);
+      return { reference, descriptor: { mediaType: "x", digest, size: 1 } };
+    });
+    const target = clusterTarget("h", { "public.ecr.aws": "", "quay.io": "" });
+    expect((await faultOf(() => assertPlaces(roots, target))).message).toStartWith("cannot put two contents");
+  });
+
+  test("is what the configuration says, whatever was sent", () => {
+    const target = clusterTarget("[fd00::1]:8443", { "public.ecr.aws": "", "quay.io": "q" });
+    expect(mirrorConfiguration(target, ["public.ecr.aws"])).toBe(
+      [
+        "registryMirrorConfiguration:",
+        "  endpoint: fd00::1",
+        '  port: "8443"',
+        "  ociNamespaces:",
+        "    - registry: public.ecr.aws",
+        '      namespace: ""',
+        "    - registry: quay.io",
+        "      namespace: q",
+        "",
+      ].join("\n"),
+    );
+    expect(mirrorConfiguration(clusterTarget("h"), [])).toBe(
+      'registryMirrorConfiguration:\n  endpoint: h\n  port: "443"\n',
     );
   });
 });

@@ -50,6 +50,17 @@ test.each([
   expect(fileCredentials({ HOME })("reg.example")).toEqual(password("robot", "secret"));
 });
 
+test.each([
+  ["reg.example", "reg.example:443", true],
+  ["reg.example:443", "reg.example", true],
+  ["https://[::1]:443", "[::1]", true],
+  ["reg.example:443", "reg.example:80", false],
+  ["reg.example:4433", "reg.example", false],
+])("the port of https goes without saying: the login of %s and %s", async (key, registry, isFound) => {
+  const HOME = await home({ ".docker/config.json": { auths: { [key]: login("robot", "secret") } } });
+  expect(fileCredentials({ HOME })(registry)).toEqual(isFound ? password("robot", "secret") : undefined);
+});
+
 test.each(["docker.io", "registry-1.docker.io", "index.docker.io"])(
   "Docker Hub's login, under its own key, is used for %s",
   async (registry) => {
