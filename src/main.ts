@@ -92,7 +92,7 @@ async function main(argv: readonly string[]): Promise<void> {
       stoppedBy ??= signal;
       stopping.abort(
         new Fault("cannot go on: the run was interrupted", {
-          hint: "run the same command again: it goes on where it was",
+          hint: "run the same command again: what is in a file or in the registry by now stays",
         }),
       );
       setTimeout(() => process.exit(SIGNAL_CODES[signal]), GRACE);

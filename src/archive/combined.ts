@@ -2,6 +2,7 @@ import { Fault } from "../oci/fault.ts";
 import type { ManifestBytes } from "../oci/manifest.ts";
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
+import { pathOf } from "./path.ts";
 import type { Pinned } from "./roots.ts";
 import { ArchiveSource } from "./source.ts";
 
@@ -37,10 +38,10 @@ export class CombinedSource implements Source {
    */
   lacking(plan: Plan): Node[] {
     const lacking = [...plan.nodes.values()].filter((node) => this.#holderOf(node) === undefined);
-    if (lacking.length === 0 || this.missingBases.length > 0) return lacking;
-    const nodes = new Map(lacking.map((node) => [node.descriptor.digest, node]));
-    this.#archives[0]?.assertHolds(this.#archives.length === 1 ? plan : { nodes });
-    return lacking;
+    const [first] = lacking;
+    if (first === undefined || this.missingBases.length > 0) return lacking;
+    if (this.#archives.length === 1) this.#archives[0]?.assertHolds(plan);
+    throw this.#inNone(first);
   }
 
   get mayLackBlobs(): boolean {
@@ -65,6 +66,15 @@ export class CombinedSource implements Source {
 
   slice(node: Node): Blob | undefined {
     return this.#holderOf(node)?.slice(node);
+  }
+
+  #inNone({ descriptor: { digest } }: Node): Fault {
+    const paths = this.#archives.map(({ path }) => path);
+    const inputs = paths.map((path) => `--input ${path}`).join(" ");
+    return new Fault(`cannot read ${paths.join(", ")}: \`${pathOf(digest)}\` is in none of them`, {
+      hint: `\`eksa-airgap verify artifacts ${inputs}\` says which is damaged`,
+      kind: "mismatch",
+    });
   }
 
   #holderOf(node: Node): ArchiveSource | undefined {
@@ -110,7 +120,9 @@ function unique(
     for (const root of rootsOf(archive)) {
       const name = formatReference(root);
       const before = taken.get(name) ?? [];
-      const isKnown = before.some(({ digest, by }) => digest === root.digest || descends(by, archive));
+      const isKnown = before.some(
+        ({ digest, by }) => digest === root.digest || descends(by, archive, newestFirst),
+      );
       if (isKnown) continue;
       taken.set(name, [...before, { digest: root.digest, by: archive }]);
       roots.push(root);
@@ -119,6 +131,17 @@ function unique(
   return roots;
 }
 
-function descends(delta: ArchiveSource, base: ArchiveSource): boolean {
-  return delta.bases.includes(base.indexDigest);
+/** Whether a delta builds on a base, over however many of the other archives. */
+function descends(
+  delta: ArchiveSource,
+  { indexDigest }: ArchiveSource,
+  others: readonly ArchiveSource[],
+): boolean {
+  const below = new Set(delta.bases);
+  // A set is walked in order of insertion, what is added on the way included.
+  for (const digest of below) {
+    const found = others.find((other) => other.indexDigest === digest);
+    for (const base of found?.bases ?? []) below.add(base);
+  }
+  return below.has(indexDigest);
 }

@@ -2,12 +2,13 @@ import { faultKind } from "../oci/fault.ts";
 import { verified } from "../oci/verified.ts";
 import { deviations } from "./deviations.ts";
 import type { Layout } from "./layout.ts";
-import { TarFile } from "./reader.ts";
+import { Packed, TarFile } from "./reader.ts";
 
 /** Whether a file is, byte for byte, the archive that a layout describes. May be aborted. */
 export async function matchesLayout(path: string, layout: Layout, signal: AbortSignal): Promise<boolean> {
-  const tar = new TarFile(path);
+  let tar: TarFile | undefined;
   try {
+    tar = new TarFile(path);
     if (tar.size !== layout.size) return false;
     for (const _ of deviations(tar, layout)) return false;
     for (const [digest, entry] of layout.byDigest) {
@@ -20,9 +21,9 @@ export async function matchesLayout(path: string, layout: Layout, signal: AbortS
     return true;
   } catch (error) {
     signal.throwIfAborted();
-    if (faultKind(error) === "mismatch") return false;
+    if (error instanceof Packed || faultKind(error) === "mismatch") return false;
     throw error;
   } finally {
-    tar.close();
+    tar?.close();
   }
 }

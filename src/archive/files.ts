@@ -125,6 +125,13 @@ export class FileSet {
     const index = this.#files.findIndex(({ start, end }) => offset >= start && offset + size <= end);
     const [member, place] = [this.members[index], this.#files[index]];
     if (member === undefined || place === undefined) return;
+    // A slice of what is gone would be waited for and never come.
+    if (fstatSync(place.file).size < offset - place.start + size) {
+      throw new Fault(`cannot read ${member.path} any more: it has become shorter`, {
+        hint: "leave the archive alone while it is read; copy it again",
+        kind: "mismatch",
+      });
+    }
     return Bun.file(member.path).slice(offset - place.start, offset - place.start + size);
   }
 

@@ -101,10 +101,20 @@ function isAtWork({ pid, host, boot }: Holder): boolean {
   if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
-    return true;
+    return !isZombie(pid);
   } catch (error) {
     // Another user's process may be there without our being allowed to signal it.
     return codeOf(error) === "EPERM";
+  }
+}
+
+/** Ended, and only not yet waited for: a container's first process may never do it. False where none can be told. */
+function isZombie(pid: number): boolean {
+  try {
+    // `PID (NAME) STATE …`, and a name may hold anything. Source: proc_pid_stat(5).
+    return /^.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
   }
 }
 

@@ -25,6 +25,9 @@ export class CutShort extends Fault {
   }
 }
 
+/** Not a tar, but what a tar was packed into. */
+export class Packed extends Fault {}
+
 /** The tar ends before its volumes do. */
 export class Overlong extends Fault {}
 
@@ -52,7 +55,7 @@ export class TarFile {
     const compression = compressionOf(start.subarray(0, this.#files.readNow(start, 0)));
     if (compression === "none") return;
     this.close();
-    throw new Fault(`cannot read ${path} by offset: it is packed with ${compression}`, {
+    throw new Packed(`cannot read ${path} by offset: it is packed with ${compression}`, {
       hint: "unpack it first; only `import artifacts` reads one such archive as it is",
     });
   }
@@ -70,7 +73,7 @@ export class TarFile {
     try {
       return listing.finish(this.walk(listing));
     } catch (error) {
-      throw error instanceof BrokenHeader ? this.#inVolume(error) : error;
+      throw error instanceof BrokenHeader ? this.#damaged(error) : error;
     }
   }
 
@@ -188,9 +191,10 @@ export class TarFile {
     return last?.size === first?.size ? missing : again;
   }
 
-  /** Says which of the volumes is not what it should be. */
-  #inVolume(fault: BrokenHeader): Fault {
-    return this.misfit(fault.offset, fault) ?? fault;
+  /** Says which file, and which of its volumes, is not what it should be. */
+  #damaged(fault: BrokenHeader): Fault {
+    const hint = `copy ${this.path} again, or export it anew: it is damaged, or no archive of ours`;
+    return this.misfit(fault.offset, fault) ?? new Fault(fault.message, { hint, kind: "mismatch" });
   }
 
   /** Blames the volume that an offset lies in; undefined where there are none. */

@@ -18,12 +18,12 @@ export interface Room {
   folder: string;
 }
 
-/** The room that files still need, where some of them are there already, in part or as a whole. */
-export function roomFor(members: readonly Member[]): Room | undefined {
+/** The room that files still need. `keptOf`: bytes of each that are there to stay. Default: what is on the disk. */
+export function roomFor(members: readonly Member[], keptOf = onDisk): Room | undefined {
   const folder = dirname(members[0]?.path ?? ".");
   const free = freeIn(folder);
   if (free === undefined) return;
-  const missing = members.reduce((sum, { path, size }) => sum + Math.max(0, size - onDisk(path)), 0);
+  const missing = members.reduce((sum, { path, size }) => sum + Math.max(0, size - keptOf(path)), 0);
   return { needed: missing === 0 ? 0 : missing + SPARE_BYTES, free, folder };
 }
 

@@ -39,6 +39,11 @@ export class ArchiveSource implements Source {
     }
   }
 
+  /** As the user named it. */
+  get path(): string {
+    return this.#tar.path;
+  }
+
   close(): void {
     this.#tar.close();
   }
@@ -58,9 +63,9 @@ export class ArchiveSource implements Source {
   }
 
   /** Fails naming the content that this archive does not hold in full. */
-  assertHolds({ nodes }: Pick<Plan, "nodes">): void {
-    for (const node of nodes.values()) {
-      if (!this.holds(node)) throw this.#ofAnotherSet(nodes) ?? this.#absent(node.descriptor.digest);
+  assertHolds(plan: Plan): void {
+    for (const node of plan.nodes.values()) {
+      if (!this.holds(node)) throw this.#ofAnotherSet(plan) ?? this.#absent(node.descriptor.digest);
     }
   }
 
@@ -101,8 +106,8 @@ export class ArchiveSource implements Source {
     return this.#damaged(`\`${pathOf(digest)}\` is not in it`);
   }
 
-  /** A volume with content that the rest knows nothing of. */
-  #ofAnotherSet(nodes: Plan["nodes"]): Fault | undefined {
+  /** A volume with content that the plan of the whole knows nothing of. */
+  #ofAnotherSet({ nodes }: Plan): Fault | undefined {
     const wanted = new Set([...nodes.keys()].map(pathOf));
     for (const [name, { offset }] of this.#extents) {
       if (!name.startsWith("blobs/") || wanted.has(name)) continue;

@@ -10,10 +10,23 @@ export function volumeName(output: string, index: number): string {
   return `${output}.${String(index).padStart(3, "0")}`;
 }
 
-/** An archive of `size` bytes: itself, or cut into volumes of `splitSize` bytes, of which the last has the rest. */
+/** With a fourth digit, `cat NAME.*` would put them in another order; and all of them are open at once. */
+const MOST_VOLUMES = 1000;
+
+/**
+ * An archive of `size` bytes: itself, or cut into volumes of `splitSize` bytes, of which the last has the rest.
+ * Fails when these would be too many.
+ */
 export function volumesOf(output: string, size: number, splitSize?: number): Member[] {
   if (splitSize === undefined) return [{ path: output, size }];
   const count = Math.max(Math.ceil(size / splitSize), 1);
+  if (count > MOST_VOLUMES) {
+    throw new Fault(`cannot cut ${output} into ${count} volumes: ${MOST_VOLUMES} are the most`, {
+      cause: new Fault(`it has ${size} bytes, and a volume ${splitSize}`),
+      hint: `make them larger: \`--split-size ${Math.ceil(size / MOST_VOLUMES)}\` or more`,
+      kind: "usage",
+    });
+  }
   return Array.from({ length: count }, (_, index) => ({
     path: volumeName(output, index),
     size: Math.min(splitSize, size - index * splitSize),

@@ -4,12 +4,13 @@ import {
   fsyncSync,
   lstatSync,
   openSync,
+  readlinkSync,
   realpathSync,
   renameSync,
   rmSync,
   statSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { Fault } from "../oci/fault.ts";
 import type { Earlier } from "./earlier.ts";
 import { FileSet, type Member } from "./files.ts";
@@ -17,6 +18,9 @@ import { type Beginning, type Cut, Journal, type Unfinished } from "./journal.ts
 import { type Layout, layOut } from "./layout.ts";
 import { type Lock, lockOutput } from "./lock.ts";
 import { indexesOf, volumeName, volumesOf } from "./volumes.ts";
+
+/** Links that lead from one to the next: as many as Linux follows. */
+const MOST_HOPS = 40;
 
 /** The files that an archive is written to, and the record of what is in them. */
 export class Work {
@@ -49,7 +53,7 @@ export class Workplace {
 
   /** Fails when another run is at work here, or when what an earlier one left cannot be understood. */
   constructor(output: string) {
-    this.output = existsSync(output) ? realpathSync(output) : output;
+    this.output = followed(output);
     this.#lock = lockOutput(this.output);
     try {
       this.unfinished = this.#lookAround();
@@ -140,7 +144,7 @@ export class Workplace {
     const partial = [`${this.output}.partial`, `${volumeName(this.output, 0)}.partial`].find(isThere);
     const found = isThere(journal) ? Journal.read(journal) : undefined;
     if (found === undefined) {
-      if (partial !== undefined && statSync(partial).size > 0) throw nobodys(partial, journal);
+      if (partial !== undefined && statSync(partial).size > 0) throw nobodys(this.output, partial);
       // A run that was killed before its first byte.
       for (const path of [journal, partial]) if (path !== undefined) rmSync(path, { force: true });
       return;
@@ -204,6 +208,16 @@ export function partials(base: string, { size }: Layout, { splitSize }: Cut): Me
   return volumesOf(base, size, splitSize).map((member) => ({ ...member, path: `${member.path}.partial` }));
 }
 
+/** Where a link leads, also where there is nothing yet. */
+function followed(output: string): string {
+  let path = output;
+  for (let hops = 0; hops < MOST_HOPS && !existsSync(path); hops++) {
+    if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
+    path = resolve(dirname(path), readlinkSync(path));
+  }
+  return realpathSync(path);
+}
+
 /** Fails on a link, or whatever else was planted under one of our names. */
 function isThere(path: string): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
@@ -228,12 +242,11 @@ function discard(base: string): void {
   rmSync(journalOf(base));
 }
 
-function nobodys(partial: string, journal: string): Fault {
+function nobodys(output: string, partial: string): Fault {
+  const all = partial === `${output}.partial` ? partial : `${output}.*.partial`;
   return new Fault(
-    `cannot go on with ${partial}: ${journal}, which says what is in it, is missing or damaged`,
-    {
-      hint: `remove ${partial}, then run the command again: it starts from nothing`,
-    },
+    `cannot go on with ${partial}: ${journalOf(output)}, which says what is in it, is missing or damaged`,
+    { hint: `remove ${all}, then run the command again: it starts from nothing` },
   );
 }
 

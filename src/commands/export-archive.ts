@@ -2,7 +2,7 @@ import { resolve as resolvePath } from "node:path";
 import { reusing } from "../archive/earlier.ts";
 import type { Cut, Kept, Unfinished } from "../archive/journal.ts";
 import { type Layout, layOut, sameLayout } from "../archive/layout.ts";
-import { assertSizes, hasRoom, roomFor } from "../archive/room.ts";
+import { assertSizes, hasRoom, type Room, roomFor } from "../archive/room.ts";
 import { ArchiveSink, hintFor } from "../archive/sink.ts";
 import { partials, type Work, Workplace } from "../archive/workplace.ts";
 import { displayUri, schemeOf } from "../eksa/uri.ts";
@@ -16,6 +16,7 @@ import { flagName } from "./arguments.ts";
 import type { ExportRun, Planned } from "./export.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import type { RunReport } from "./report.ts";
+import { assertSameBases } from "./since.ts";
 
 /** The flags that decide what is written. Where it comes from, how fast and how loudly may change in between. */
 const DECISIVE = [
@@ -56,6 +57,7 @@ export async function plannedIn(
   if (unfinished === undefined || values.refresh) return resolved();
   const { command, plan, notes, cut } = unfinished.beginning;
   if (!Bun.deepEquals(command, decisiveOf(run))) throw ofAnother(workplace.output, command);
+  if (cut.delta !== undefined) assertSameBases(values.since, cut.delta);
   // Written by this very function's other half, and checked by its digest.
   const kept = notes as Planned["notes"];
   report.inputs(kept);
@@ -135,14 +137,22 @@ async function flush(sink: ArchiveSink, note: Job["note"]): Promise<void> {
 function openWork(run: ExportRun, cut: Cut, { workplace, layout, plan, notes, begun }: Job): Opened {
   const { unfinished } = workplace;
   try {
+    const members = partials(workplace.output, layout, cut);
     // The same plan once more, though it was resolved again.
     if (unfinished !== undefined && (begun !== undefined || isSame(unfinished, run, layout))) {
-      assertRoom(workplace, layout, cut);
+      assertRoom(workplace, roomFor(members));
       return { work: workplace.resume(unfinished, layout), kept: unfinished.kept };
     }
-    if (unfinished !== undefined) workplace.setAside(unfinished);
-    assertSizes(partials(workplace.output, layout, cut));
-    assertRoom(workplace, layout, cut);
+    if (unfinished !== undefined) {
+      // Where there is no room for both, its own command must still find it.
+      assertRoom(
+        workplace,
+        roomFor(members, () => 0),
+      );
+      workplace.setAside(unfinished);
+    }
+    assertSizes(members);
+    assertRoom(workplace, roomFor(members));
     const command = decisiveOf(run);
     return { work: workplace.begin({ command, notes, plan, cut }, layout), kept: new Map() };
   } catch (cause) {
@@ -163,8 +173,7 @@ function isSame({ beginning }: Unfinished, { values }: ExportRun, layout: Layout
   );
 }
 
-function assertRoom({ output }: Workplace, layout: Layout, cut: Cut): void {
-  const room = roomFor(partials(output, layout, cut));
+function assertRoom({ output }: Workplace, room: Room | undefined): void {
   if (room === undefined || hasRoom(room)) return;
   const { needed, free, folder } = room;
   throw new Fault(

@@ -1,8 +1,8 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, type Stats, statSync } from "node:fs";
 import { dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Delta, type Layout, layOut } from "../archive/layout.ts";
-import { indexesOf, volumeName } from "../archive/volumes.ts";
+import { indexesOf, volumeName, volumesOf } from "../archive/volumes.ts";
 import type { Workplace } from "../archive/workplace.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
@@ -159,17 +159,31 @@ function assertCanBeOutput({ values, directory }: ExportRun): void {
   if (values.since.some((base) => resolvePath(directory, base) === path)) {
     throw usage(`cannot write ${output}: it is what the delta builds on`, "choose another name");
   }
-  const found = statSync(path, { throwIfNoEntry: false });
+  const found = lookAt(path, output);
   if (found?.isDirectory()) {
     throw usage(
       `cannot write ${output}: it is a folder`,
       `name a file in it, e.g. ${join(output, "artifacts.tar")}`,
     );
   }
+  if (found !== undefined && !found.isFile()) {
+    throw usage(
+      `cannot write ${output}: it is a device or a pipe`,
+      "name a file; or write to stdout with `--output -`",
+    );
+  }
   if (!existsSync(dirname(path))) {
     throw new Fault(`cannot write ${output}: there is no folder ${dirname(path)}`, {
       hint: `create the folder ${dirname(path)} first`,
     });
+  }
+}
+
+function lookAt(path: string, output: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw new Fault(`cannot write ${output}`, { cause, hint: "choose another name" });
   }
 }
 
@@ -195,7 +209,10 @@ async function isThereAlready(
     });
   }
   log.info(`checking the existing ${first}`);
-  if (await matchesLayout(first, layout, signal)) {
+  const isCutAlike = volumesOf(output, layout.size, splitSize).every(
+    ({ path, size }) => statSync(path, { throwIfNoEntry: false })?.size === size,
+  );
+  if (isCutAlike && (await matchesLayout(first, layout, signal))) {
     log.info(`${first} is already what this export would write`);
     return true;
   }

@@ -37,6 +37,27 @@ export async function deltaOf(
   return { bases: [...bases].sort(), leftOut: [...plan.nodes.keys()].filter((digest) => held.has(digest)) };
 }
 
+/** Fails when an archive that an interrupted delta builds on was replaced; one that is gone was read already. */
+export function assertSameBases(paths: readonly string[], { bases }: Delta): void {
+  for (const path of paths) {
+    const digest = indexDigestOf(path);
+    if (digest === undefined || bases.includes(digest)) continue;
+    throw new Fault(`cannot go on: ${path} is another archive than when this delta was begun`, {
+      hint: "put the one back that was there, or make the delta anew with `--refresh`, which uses what was fetched",
+    });
+  }
+}
+
+function indexDigestOf(path: string): Digest | undefined {
+  try {
+    const base = new ArchiveSource(path);
+    base.close();
+    return base.indexDigest;
+  } catch {
+    return;
+  }
+}
+
 async function readBase(path: string, jobs: number): Promise<{ base: ArchiveSource; inBase: Plan }> {
   let base: ArchiveSource | undefined;
   try {

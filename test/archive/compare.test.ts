@@ -79,6 +79,14 @@ test("a byte more or fewer is seen", async () => {
   expect(await matches(new Uint8Array())).toBe(false);
 });
 
+test("what cannot be read as a tar is another", async () => {
+  expect(await matches(Bun.gzipSync(Uint8Array.from(good)))).toBe(false);
+  const first = join(folder, "volumes.tar.000");
+  await Bun.write(first, good);
+  await Bun.write(join(folder, "volumes.tar.002"), good);
+  expect(await matchesLayout(first, written.layout, new AbortController().signal)).toBe(false);
+});
+
 test("an archive of other content is another", async () => {
   const contents = Object.fromEntries(Object.entries(someContents()).slice(0, 2));
   const other = join(folder, "b.tar");

@@ -58,3 +58,22 @@ test("a process of before the machine was started again holds nobody up", async 
   else lockOutput(output).release();
   expect(existsSync(`${output}.lock`)).toBe(boot === "");
 });
+
+test.if(existsSync("/proc/self/stat"))(
+  "one that has ended holds nobody up, though nobody has waited for it",
+  async () => {
+    const output = join(folder, "zombie.tar");
+    // What takes the shell's place waits for nothing.
+    const parent = Bun.spawn(["sh", "-c", "true & echo $!; exec sleep 60"], { stdout: "pipe" });
+    try {
+      const { value } = await parent.stdout.getReader().read();
+      const pid = new TextDecoder().decode(value).trim();
+      while (!/\) Z /.test(await readFile(`/proc/${pid}/stat`, "latin1"))) await Bun.sleep(1);
+      await writeFile(`${output}.lock`, `${pid}@${hostname()}\n`);
+      lockOutput(output).release();
+    } finally {
+      parent.kill();
+    }
+    expect(existsSync(`${output}.lock`)).toBe(false);
+  },
+);

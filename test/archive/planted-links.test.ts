@@ -112,3 +112,13 @@ test("an output that is a link stays one, and what is beside its target is what 
   expect(await readdir(join(folder, "other"))).toEqual(["b.tar"]);
   expect(Buffer.compare(await readFile(target), expected)).toBe(0);
 });
+
+test("nor does it become a file where its target is not there yet", async () => {
+  const disk = join(folder, "disk");
+  await mkdir(disk);
+  await symlink("../disk/hop.tar", output);
+  await symlink("real.tar", join(disk, "hop.tar"));
+  const workplace = new Workplace(output);
+  expect(workplace.output).toBe(join(disk, "real.tar"));
+  workplace.release();
+});

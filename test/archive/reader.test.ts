@@ -66,7 +66,9 @@ test("a flipped bit in any header is refused, with its place", async () => {
   for (const { headerOffset, name } of written.layout.entries) {
     const bytes = Buffer.from(good);
     bytes[headerOffset + 3] = (bytes[headerOffset + 3] ?? 0) ^ 4;
-    expect((await mismatchOf(bytes)).message).toContain(`tar header at byte ${headerOffset}`);
+    const fault = await mismatchOf(bytes);
+    expect(fault.message).toContain(`tar header at byte ${headerOffset}`);
+    expect(fault.hint).toMatch(/^copy \/\S+\.tar again/);
     expect(name).not.toBe("");
   }
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CombinedSource } from "../../src/archive/combined.ts";
@@ -237,6 +237,15 @@ test("a tar of something else is no archive, and not called damaged", async () =
   expect(textOf(fault)).toContain("make it with `eksa-airgap export artifacts`");
 });
 
+function lackingIn(archives: string[], plan: Plan): void {
+  const source = new CombinedSource(archives);
+  try {
+    source.lacking(plan);
+  } finally {
+    source.close();
+  }
+}
+
 test("a volume of another set, though it fits in structure, is named", async () => {
   await inFolder(async (folder) => {
     const contents = (letter: string) => ({
@@ -253,17 +262,32 @@ test("a volume of another set, though it fits in structure, is named", async () 
     for (const [index, bytes] of [ours, theirs, ours].entries()) {
       await Bun.write(`${mixed}.00${index}`, bytes.subarray(index * cut, (index + 1) * cut));
     }
-    const fault = await faultOf(() => {
-      const source = new CombinedSource([mixed]);
-      try {
-        source.lacking(plan);
-      } finally {
-        source.close();
-      }
-    });
+    const fault = await faultOf(() => lackingIn([mixed], plan));
     expect(fault.kind).toBe("mismatch");
     expect(fault.message).toContain(`its volume ${mixed}.001 does not fit`);
     expect(textOf(fault)).toContain("belongs to nothing in this archive");
+  });
+});
+
+test("of several archives that lack a blob together no volume is blamed that is right", async () => {
+  await inFolder(async (folder) => {
+    const contents = { "example.com/a/b:v1": rawImage(["x".repeat(9000), "y".repeat(9001)]) };
+    const others = { "example.com/c/d:v1": rawImage(["z".repeat(9000)]) };
+    const [lossy, whole] = [join(folder, "lossy.tar"), join(folder, "whole.tar")];
+    const { layout } = await writeArchive(lossy, contents);
+    await writeArchive(whole, others);
+    const plan = await planOf({ ...contents, ...others });
+    const lost = layout.entries.find(({ size }) => size === 9001);
+    if (lost === undefined) throw new Error("no such blob");
+    const bytes = Buffer.from(await Bun.file(lossy).bytes());
+    const rest = [bytes.subarray(0, lost.headerOffset), bytes.subarray(lost.offset + padded(9001))];
+    await Bun.write(`${lossy}.000`, Buffer.concat(rest));
+    await rm(lossy);
+    const fault = await faultOf(() => lackingIn([`${lossy}.000`, whole], plan));
+    expect(fault.message).toContain(
+      `cannot read ${lossy}.000, ${whole}: \`${lost.name}\` is in none of them`,
+    );
+    expect(fault).toMatchObject({ kind: "mismatch", hint: expect.stringContaining("verify artifacts") });
   });
 });
 
@@ -273,5 +297,23 @@ test("what is packed cannot be read by offset, and is told so", async () => {
     await Bun.write(path, Bun.gzipSync(new Uint8Array(2000)));
     const fault = await faultOf(() => new ArchiveSource(path));
     expect(textOf(fault)).toMatch(/it is packed with gzip[\s\S]*unpack it first/);
+  });
+});
+
+test("an archive that becomes shorter while it is read gives no slice of what is gone", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "a.tar");
+    const { plan } = await writeArchive(path, someContents());
+    const source = new ArchiveSource(path);
+    const blob = [...plan.nodes.values()].findLast(({ kind }) => kind === "blob");
+    if (blob === undefined) throw new Error("no blob");
+    expect(source.slice(blob)?.size).toBe(blob.descriptor.size);
+    await truncate(path, 1000);
+    const fault = await faultOf(() => source.slice(blob));
+    expect([fault.kind, fault.message]).toEqual([
+      "mismatch",
+      expect.stringContaining("it has become shorter"),
+    ]);
+    source.close();
   });
 });

@@ -152,7 +152,8 @@ test("bytes without a journal are nobody's: they are refused and kept", async ()
 test("bytes with a damaged journal likewise, volumes too", async () => {
   await writeFile(`${output}.000.partial`, "precious");
   await writeFile(`${output}.journal`, "eksa-airgap-journal-1 12 sha");
-  await faultOf(() => new Workplace(output));
+  const fault = await faultOf(() => new Workplace(output));
+  expect(fault.hint).toStartWith(`remove ${output}.*.partial, then`);
   expect(await names()).toEqual(["a.tar.000.partial", "a.tar.journal"]);
 });
 

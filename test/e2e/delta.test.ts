@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layer, multiArchImage, type TestContent } from "../support/content.ts";
@@ -132,6 +132,32 @@ describe("a delta", () => {
     for (const entry of left) expect(inDelta).toContain(entry);
   });
 
+  test("that was interrupted does not go on when its base has been replaced", async () => {
+    const [moving, output] = [join(folder, "moving.tar"), join(folder, "broken.tar")];
+    await copyFile(base, moving);
+    const bundles = join(folder, "next.yaml");
+    await writeFile(bundles, next.yaml);
+    let isBroken = true;
+    const place = await putOnline(next, {
+      intercept: ({ method }, url) => {
+        if (isBroken && method === "GET" && url.pathname.includes("/renamed/blobs/")) {
+          return new Response(null, { status: 404 });
+        }
+        return;
+      },
+    });
+    online.push(place);
+    const args = ["export", "artifacts", "-o", output, "--bundles-override", bundles, ...place.mirrors];
+    const run = () => runExecutable([...args, "--since", moving]);
+    expect((await run()).status).toBe(1);
+    isBroken = false;
+    await copyFile(whole, moving);
+    expectFailure(await run(), 1, `cannot go on: ${moving} is another archive`, "--refresh");
+    await copyFile(base, moving);
+    expect(await run()).toMatchObject({ status: 0 });
+    expect(await Bun.file(output).bytes()).toEqual(await Bun.file(delta).bytes());
+  });
+
   test("never replaces its base", async () => {
     const before = await Bun.file(base).bytes();
     const args = [
@@ -197,6 +223,22 @@ describe("the import", () => {
         gone.status,
         (await fetch(`${target.url}/v2/${HOST}/other/gone/manifests/v1`)).status,
       ]).toContain(200);
+    }
+  });
+
+  test("of a base, a delta and a delta of that delta at once: the latest names win, in whatever order", async () => {
+    const last = releaseOf(
+      new Map([[name("eks-anywhere/changed", "v1-latest"), await multiArchImage({ seed: "changed-3" })]]),
+    );
+    const second = join(folder, "second.tar");
+    await exportOf(last, second, "--since", delta);
+    for (const inputs of [
+      [base, delta, second],
+      [second, base, delta],
+    ]) {
+      const target = await startTarget();
+      expect(await importInto(target, ...inputs)).toMatchObject({ status: 0 });
+      await expectWhole(target, last);
     }
   });
 

@@ -121,6 +121,22 @@ testOn("tmpfs")(
 );
 
 testOn("tmpfs")(
+  "another plan for which there is no room leaves what was begun to its own command",
+  async () => {
+    const expected = await exporting.undisturbed();
+    const { path } = await disk("tmpfs", { size: 50 * MB });
+    await exporting.interrupt(TWO);
+    const before = await readdir(path);
+    expectFailure(await exporting.run("--refresh", "--eksa-version", "v9"), 1, "are needed in");
+    expect(await readdir(path)).toEqual(before);
+    await exporting.succeed();
+    expect(exporting.fetched()).toEqual([TWO]);
+    expect(await exporting.sum()).toBe(expected);
+  },
+  LIMIT,
+);
+
+testOn("tmpfs")(
   "a disk that somebody else fills meanwhile ends the run with what to do, and it goes on once there is room",
   async () => {
     const expected = await exporting.undisturbed();

@@ -66,12 +66,22 @@ test.each<[string, (work: string) => string[], RegExp]>([
     (work) => ["-o", join(work, "b.yaml"), "--bundles-override", join(work, "b.yaml")],
     /is the Bundles/,
   ],
+  ["a device", (work) => ["-o", "/dev/null", "--bundles-override", join(work, "b.yaml")], /is a device/],
   ["a folder", (work) => ["-o", work, "--bundles-override", join(work, "b.yaml")], /is a folder/],
 ])("%s is no output, even by force", async (_, flags, message) => {
   await writeFile(join(stage.work, "b.yaml"), "precious");
   const result = await runExecutable(["export", "artifacts", "--force", ...flags(stage.work)]);
   expectFailure(result, 2, message, "hint:");
   expect(await Bun.file(join(stage.work, "b.yaml")).text()).toBe("precious");
+});
+
+test.each([
+  ["below a file", "b.yaml/out.tar"],
+  ["longer than a file system has them", "x".repeat(300)],
+])("a name %s is refused in our words", async (_, name) => {
+  await writeFile(join(stage.work, "b.yaml"), "precious");
+  const output = join(stage.work, name);
+  expectFailure(await stage.exportTo(output), 1, `error: cannot write ${output}`, "because: E", "hint:");
 });
 
 testWith("mkfifo")("an import from a pipe that nobody writes to is refused at once", async () => {

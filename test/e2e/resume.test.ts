@@ -262,6 +262,8 @@ test(
     exporting.served.asked.length = 0;
     const { stderr } = await exporting.succeed("--split-size", "2MB");
     expect(stderr).toContain("is already what this export would write");
+    // The same bytes, cut otherwise, are not what was asked for.
+    expectFailure(await exporting.run("--split-size", "1MB"), 1, "there is another file of that name");
     await writeFile(`${exporting.output}.002`, new Uint8Array(2_000_000));
     expectFailure(await exporting.run("--split-size", "2MB"), 1, "there is another file of that name");
   },

@@ -51,3 +51,23 @@ test("a repository that may not be read is one that does not have it, unless it 
   const other = await scene(denied("/a/b/"));
   await faultOf(() => locate(other.registries, other.nodes, [other.name("other/one")]));
 });
+
+test("a registry that has nothing is not asked for each blob in each repository", async () => {
+  let asked = 0;
+  const { registries, name, nodes } = await scene({
+    intercept: (_, url) => {
+      if (!url.pathname.includes("/blobs/")) return;
+      asked++;
+      return new Response(null, { status: 404 });
+    },
+  });
+  const [node] = nodes;
+  if (node === undefined) throw new Error("no node");
+  const many = Array.from({ length: 50 }, (_, index) => ({
+    ...node,
+    descriptor: { ...node.descriptor, digest: digestOf(new TextEncoder().encode(String(index))) },
+  }));
+  const others = Array.from({ length: 50 }, (_, index) => name(`other/${index}`));
+  expect((await locate(registries, many, others)).size).toBe(0);
+  expect(asked).toBeLessThan(100);
+});
