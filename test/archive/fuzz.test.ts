@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { compressionOf } from "../../src/archive/compression.ts";
 import { readContents } from "../../src/archive/contents.ts";
 import type { Defect } from "../../src/archive/defect.ts";
 import type { Extent } from "../../src/archive/files.ts";
@@ -105,10 +106,10 @@ const mutated = fc
     return cut === undefined ? bytes : bytes.subarray(0, cut % (bytes.length + 1));
   });
 
-const anyBytes = fc.oneof(
-  { weight: 5, arbitrary: mutated },
-  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 3000 }) },
-);
+/** But for what begins as a packed file does: that is refused before it is looked at as a tar. */
+const anyBytes = fc
+  .oneof({ weight: 5, arbitrary: mutated }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 3000 }) })
+  .filter((bytes) => compressionOf(bytes) === "none");
 
 /** Lists it, and holds the reader to its promise; what it refuses is undefined. */
 function listed(archive: string): Map<string, Extent> | undefined {

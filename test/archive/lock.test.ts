@@ -64,7 +64,7 @@ test.if(existsSync("/proc/self/stat"))(
   async () => {
     const output = join(folder, "zombie.tar");
     // What takes the shell's place waits for nothing.
-    const parent = Bun.spawn(["sh", "-c", "true & echo $!; exec sleep 60"], { stdout: "pipe" });
+    const parent = Bun.spawn(["sh", "-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdout: "pipe" });
     try {
       const { value } = await parent.stdout.getReader().read();
       const pid = new TextDecoder().decode(value).trim();
