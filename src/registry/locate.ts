@@ -3,13 +3,11 @@ import { Fault } from "../oci/fault.ts";
 import type { Node } from "../oci/plan.ts";
 import { parseRepositoryName, type RepositoryName } from "../oci/reference.ts";
 import type { Registries } from "./client.ts";
+import { eachOf } from "./each-of.ts";
 import { holdsBlob } from "./upload-target.ts";
 
 /** So few blobs may all be in other repositories. */
 const FEW = 20;
-
-/** Requests in flight. */
-const AT_ONCE = 8;
 
 /**
  * Finds blobs in a registry: in the repositories that want them, then in all the others that are named. What is
@@ -23,14 +21,10 @@ export async function locate(
   const everywhere = [...others];
   const found = new Map<Digest, RepositoryName>();
   const search = async (wanted: readonly Node[], places: readonly RepositoryName[]) => {
-    const queue = wanted.values();
-    const worker = async () => {
-      for (const node of queue) {
-        const place = await placeOf(registries, node, places);
-        if (place !== undefined) found.set(node.descriptor.digest, place);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await eachOf(wanted, async (node) => {
+      const place = await placeOf(registries, node, places);
+      if (place !== undefined) found.set(node.descriptor.digest, place);
+    });
   };
   await search(nodes, []);
   const rest = nodes.filter(({ descriptor }) => !found.has(descriptor.digest));

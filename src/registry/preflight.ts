@@ -5,6 +5,7 @@ import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { AnswerFault } from "./answer.ts";
 import type { Registries, RegistryClient } from "./client.ts";
+import { eachOf } from "./each-of.ts";
 import { createCommand, isEcr } from "./ecr.ts";
 import { projectOf } from "./mounts.ts";
 import type { Place } from "./referrers.ts";
@@ -17,9 +18,6 @@ export interface Obstacle {
   what: string;
   error: Fault;
 }
-
-/** Requests in flight. */
-const AT_ONCE = 8;
 
 /**
  * Finds all that would keep these roots from being pushed: for each project (a repository's first path
@@ -197,15 +195,4 @@ function hintFor(registry: string, repositories: readonly string[]): string {
       ? ["create those that are missing with", commands]
       : [`create them in \`${registry}\`, or give the account the right to create them:`, repositories];
   return `${what}\n${lines.join("\n")}`;
-}
-
-/** Results in the order of the items. */
-async function eachOf<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  const queue = items.entries();
-  const worker = async () => {
-    for (const [index, item] of queue) results[index] = await run(item);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return results;
 }
