@@ -121,9 +121,11 @@ export class ArchiveSink implements Sink {
     const held = kept === 0 ? undefined : this.#readBack({ offset: entry.offset, size: kept });
     for await (const chunk of content.stream(position, held)) {
       await this.#write(chunk, entry.offset + position);
-      position += chunk.length;
+      const { length } = chunk;
+      release(chunk);
+      position += length;
       this.#written.set(digest, position);
-      await this.#account(chunk.length);
+      await this.#account(length);
     }
     await this.#pad(entry);
   }
@@ -241,4 +243,9 @@ function isOutOfInodes(folder: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Frees a chunk that nobody reads any more: the collector would let many megabytes of them pile up first. */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -33,7 +33,10 @@ export interface Plan {
   nodes: ReadonlyMap<Digest, Node>;
 }
 
-/** Bytes that a reader checks as they come: they may be wrong, short or never end. */
+/**
+ * Bytes that a reader checks as they come: they may be wrong, short or never end. Each chunk is the reader's own,
+ * to free when it is done with it.
+ */
 export type ByteStream = AsyncIterable<Uint8Array>;
 
 /** Where content comes from. */

@@ -46,7 +46,7 @@ class UnevenSource extends MemorySource {
 
   async *#pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < bytes.length; ) {
-      const piece = bytes.subarray(at, at + 1 + this.#random.below(1500));
+      const piece = bytes.slice(at, at + 1 + this.#random.below(1500));
       at += piece.length;
       this.given += piece.length;
       if (this.#random.below(4) === 0) await Bun.sleep(0);
