@@ -109,7 +109,7 @@ export class FileSet {
     try {
       for (let at = offset; pending !== undefined; ) {
         const { bytes, got } = await pending;
-        if (got < bytes.length) throw new Fault(`cannot read on at byte ${at + got}: the file ends there`);
+        if (got < bytes.length) throw shorter(this.memberAt(at + got)?.path ?? "the archive");
         at += got;
         pending = at < offset + size ? next(at) : undefined;
         yield bytes;
@@ -126,12 +126,7 @@ export class FileSet {
     const [member, place] = [this.members[index], this.#files[index]];
     if (member === undefined || place === undefined) return;
     // A slice of what is gone would be waited for and never come.
-    if (fstatSync(place.file).size < offset - place.start + size) {
-      throw new Fault(`cannot read ${member.path} any more: it has become shorter`, {
-        hint: "leave the archive alone while it is read; copy it again",
-        kind: "mismatch",
-      });
-    }
+    if (fstatSync(place.file).size < offset - place.start + size) throw shorter(member.path);
     return Bun.file(member.path).slice(offset - place.start, offset - place.start + size);
   }
 
@@ -171,6 +166,13 @@ export class FileSet {
       if (from < to) yield { file, at: from - start, part: bytes.subarray(from - offset, to - offset) };
     }
   }
+}
+
+function shorter(path: string): Fault {
+  return new Fault(`cannot read ${path} any more: it has become shorter`, {
+    hint: "leave the archive alone while it is read; copy it again",
+    kind: "mismatch",
+  });
 }
 
 type Operation = (

@@ -25,8 +25,8 @@ type Flag =
   /** Absent: false. `--x=false` is understood as well. */
   | (FlagBase & { type: "boolean" })
   | (FlagBase & { type: "string"; choices?: readonly string[]; default?: string })
-  /** A whole number of at least `min` (0). */
-  | (FlagBase & { type: "number"; min?: number; default?: number })
+  /** A whole number of at least `min` (0), and at most `max` (any). */
+  | (FlagBase & { type: "number"; min?: number; max?: number; default?: number })
   /** Bytes, at least one: `4GiB`, `700MB`, `1048576`. */
   | (FlagBase & { type: "size" })
   /** Repeated, or separated with commas. Absent: empty. */
@@ -148,7 +148,7 @@ function parseValue(key: string, flag: Flag, given: readonly string[] | undefine
     case "string":
       return parseChoice(key, flag.choices, text);
     case "number":
-      return parseNumber(key, flag.min ?? 0, text);
+      return parseNumber(key, flag, text);
     case "size":
       return parseSize(key, text);
   }
@@ -169,10 +169,11 @@ function parseChoice(key: string, choices: readonly string[] | undefined, text: 
   throw badValue(key, text, `${hint} ${all}`);
 }
 
-function parseNumber(key: string, min: number, text: string): number {
+function parseNumber(key: string, { min = 0, max }: { min?: number; max?: number }, text: string): number {
   const number = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (number >= min) return number;
-  throw badValue(key, text, `give a whole number, ${min} or more`);
+  if (number >= min && (max === undefined || number <= max)) return number;
+  const range = max === undefined ? `${min} or more` : `from ${min} to ${max}`;
+  throw badValue(key, text, `give a whole number, ${range}`);
 }
 
 function parseSize(key: string, text: string): number {

@@ -40,6 +40,12 @@ export const SELECTION_FLAGS = {
   },
 } as const satisfies Flags;
 
+/**
+ * The runtime has 256 exchanges in flight and lets the others wait, until they look like a host that is silent. A blob
+ * that is read from one registry and sent to another takes two.
+ */
+const MOST_JOBS = 128;
+
 /** On every command that reaches a registry. */
 export const NETWORK_FLAGS = {
   caFile: {
@@ -54,7 +60,14 @@ export const NETWORK_FLAGS = {
     description: "read HOST from URL instead",
     group: "Registries",
   },
-  jobs: { type: "number", min: 1, default: 8, description: "blobs in flight", group: "Registries" },
+  jobs: {
+    type: "number",
+    min: 1,
+    max: MOST_JOBS,
+    default: 8,
+    description: "blobs in flight",
+    group: "Registries",
+  },
 } as const satisfies Flags;
 
 const { mirror: _, ...REGISTRY_FLAGS } = NETWORK_FLAGS;

@@ -38,6 +38,30 @@ export async function readBounded(
   return saysGzip(response) ? gunzipWhole(bytes, { url, limit }) : bytes;
 }
 
+/**
+ * The first `limit` bytes of a body that is worth no more than a look, decompressed where it is compressed: of one
+ * that breaks off, stands still or drips for longer than `patience` milliseconds, what has come by then.
+ */
+export async function readStart(
+  response: Response,
+  url: URL,
+  limit: number,
+  patience = STALL_AFTER,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const started = performance.now();
+  try {
+    for await (const chunk of chunksOf(response, url, patience)) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length >= limit || performance.now() - started > patience) break;
+    }
+  } catch {}
+  const bytes = Buffer.concat(chunks).subarray(0, limit);
+  return saysGzip(response) ? gunzipWhole(bytes, { url, limit }) : bytes;
+}
+
 /** Drops a body that nobody wants, so that its connection can serve the next request. */
 export async function discard(response: Response, url: URL): Promise<void> {
   await readBounded(response, url, 64 * 1024, STALL_AFTER).catch(() => {});

@@ -24,7 +24,10 @@ export function following(next: Transport): Transport {
         return current.url.origin === request.url.origin ? response : withoutChallenge(response);
       }
       await cancelBody(response);
-      if (hops >= MOST_REDIRECTS) throw refused(current.url, `more than ${MOST_REDIRECTS} redirects`);
+      if (hops >= MOST_REDIRECTS) {
+        const hint = `check the scheme, the host and the port: \`${current.url.host}\` sends every request on`;
+        throw refused(current.url, `more than ${MOST_REDIRECTS} redirects`, hint);
+      }
       current = redirected(current, location);
     }
   };
@@ -48,9 +51,10 @@ function redirected(request: HttpRequest, location: string): HttpRequest {
   return { ...request, url, headers: Object.fromEntries(headers), from: request.url };
 }
 
-function refused(url: URL, why: string): NetworkError {
+function refused(url: URL, why: string, hint?: string): NetworkError {
   return new NetworkError(`${redactUrl(url)} cannot be followed: ${why}`, {
     code: "REDIRECT",
     retryable: false,
+    ...(hint === undefined ? {} : { hint }),
   });
 }

@@ -4,7 +4,7 @@ import type { HttpRequest } from "./transport.ts";
 /** One exchange with a fresh body, ended by the signal. */
 export type Ask = (signal: AbortSignal, body: Bun.BodyInit | undefined) => Promise<Response>;
 
-interface Sending extends Pick<HttpRequest, "answers"> {
+interface Sending extends Pick<HttpRequest, "answers" | "assertBody"> {
   url: URL;
   body: Bun.BodyInit | undefined;
   signal: AbortSignal;
@@ -17,6 +17,8 @@ const SLOWEST = (64 * 1024) / 1000;
  * is through: on a slow line that takes minutes.
  */
 const TAKEN_AFTER = 5;
+/** Milliseconds between two looks at a body that is on its way, or a quarter of the stall time. */
+const LOOK_AFTER = 1000;
 /** Stall times that the answer may take once the body is handed over: its end may still be on its way. */
 const ANSWER_AFTER = 5;
 /** The same of a late answer: to hash a large blob takes minutes. */
@@ -25,12 +27,13 @@ const LATE_ANSWER_AFTER = 15;
 /**
  * Runs `ask` with a signal that ends it when the server takes no more of the body, or then does not answer.
  * What the runtime sends by itself, e.g. a file, cannot be watched on its way: it has as long as the slowest
- * line would need. The time that a stream takes to come up with bytes does not count.
+ * line would need, while `assertBody` does not fail. The time that a stream takes to come up with bytes does not
+ * count.
  * `after`: the stall time in milliseconds.
  */
 export async function takenWithin(
   after: number,
-  { url, body, answers, signal }: Sending,
+  { url, body, answers, assertBody, signal }: Sending,
   ask: Ask,
 ): Promise<Response> {
   const stall = new AbortController();
@@ -42,10 +45,18 @@ export async function takenWithin(
   };
   const answerLimit = after * (answers === "late" ? LATE_ANSWER_AFTER : ANSWER_AFTER);
   // One timer for the whole body: one a chunk would cost more than the chunk.
-  const timer = setInterval(() => {
-    const silence = performance.now() - since;
-    if (silence > limit) stall.abort(stalled(url, silence, "taken"));
-  }, after / 4);
+  const timer = setInterval(
+    () => {
+      const silence = performance.now() - since;
+      if (silence > limit) stall.abort(stalled(url, silence, "taken"));
+      try {
+        assertBody?.();
+      } catch (error) {
+        stall.abort(error);
+      }
+    },
+    Math.min(after / 4, LOOK_AFTER),
+  );
   timer.unref();
   const sent =
     body instanceof ReadableStream

@@ -5,6 +5,11 @@ export interface HttpRequest {
   headers?: Record<string, string>;
   body?: () => Bun.BodyInit;
   /**
+   * Asked now and then while the body is sent; fails once it cannot be sent to its end. The runtime waits for what
+   * a file that has become shorter no longer has.
+   */
+  assertBody?: () => void;
+  /**
    * `exchange` (default): tried again on network errors and passing statuses.
    * `none`: the caller must start over from an earlier point, e.g. of an upload session.
    */

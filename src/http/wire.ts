@@ -46,6 +46,8 @@ export function wire(options: WireOptions): Transport {
         headers: { "user-agent": options.userAgent, "accept-encoding": "identity", ...request.headers },
         ...(body === undefined ? {} : { body }),
         redirect: "manual",
+        // The streams of one HTTP/2 connection share its congestion window, and registries break off long ones.
+        protocol: "http1.1",
         decompress: false,
         timeout: false,
         signal,
@@ -60,22 +62,28 @@ export function wire(options: WireOptions): Transport {
       throw proxy === undefined ? explainDirect(error, url, options) : explainThrough(proxy, error, url);
     }
     // Of what goes through a tunnel, the proxy's own refusal is an error already.
-    if (proxy === undefined || url.protocol !== "http:" || response.status !== 407) return response;
+    if (proxy === undefined || url.protocol !== "http:" || !isFromProxy(response)) return response;
     await cancelBody(response);
-    throw proxyRefusal(proxy, url, 407);
+    throw proxyRefusal(proxy, url, response.status);
   };
+}
+
+/** tinyproxy answers 401 to a wrong password, and 407 to none. */
+function isFromProxy({ status, headers }: Response): boolean {
+  return status === 407 || (status === 401 && /^tinyproxy\b/i.test(headers.get("server") ?? ""));
 }
 
 /** Fails where the server neither takes what is sent nor answers. */
 function patiently(
-  { method, url, body, answers }: HttpRequest,
+  { method, url, body, answers, assertBody }: HttpRequest,
   { signal, stallAfter = STALL_AFTER }: WireOptions,
   ask: Ask,
 ): Promise<Response> {
   const watched = { url, signal };
   if (method === "PUT" || method === "PATCH") {
     const late = answers === undefined ? {} : { answers };
-    return takenWithin(stallAfter, { ...watched, ...late, body: body?.() }, ask);
+    const asserted = assertBody === undefined ? {} : { assertBody };
+    return takenWithin(stallAfter, { ...watched, ...late, ...asserted, body: body?.() }, ask);
   }
   return answeredWithin(stallAfter, watched, (ending) => ask(ending, body?.()));
 }

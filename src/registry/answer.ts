@@ -1,8 +1,9 @@
-import { readBounded } from "../http/body.ts";
+import { readStart } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
 import { isRetryable, type PassingStatus, passingStatus, pause, type RetryPolicy } from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
 import { isEcr } from "./ecr.ts";
+import { formatEndpoint } from "./endpoint.ts";
 import { parseErrors, type ReportedError } from "./errors.ts";
 
 /** Error bodies are read this far: some proxies send a whole page. */
@@ -27,16 +28,17 @@ export async function answerFault(
   { method, url }: { method: string; url: URL },
 ): Promise<AnswerFault> {
   const { status, headers } = response;
-  const body = await readBounded(response, url, MAX_ERROR_BYTES).catch(() => new Uint8Array());
+  const body = await readStart(response, url, MAX_ERROR_BYTES).catch(() => new Uint8Array());
   const errors = parseErrors(status, headers.get("content-type") ?? "", new TextDecoder().decode(body));
   const said = errors.map(({ code, message, detail }) => {
     const words = code === undefined ? message : `${code}: ${message}`;
     return detail === undefined ? words : `${words}: ${detail}`;
   });
+  const isRedirect = status >= 300 && status < 400;
   return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
     status,
     errors,
-    hint: hintFor({ method, url }, status, errors),
+    hint: isRedirect ? hintForRedirect(url, headers) : hintFor({ method, url }, status, errors),
   });
 }
 
@@ -70,6 +72,15 @@ export async function wholeAnswer<T>(
   }
 }
 
+/** Reads are followed, and writes as far as the specification knows redirects of them. */
+function hintForRedirect(url: URL, headers: Headers): string {
+  const location = headers.get("location") ?? "";
+  const { protocol, origin } = URL.canParse(location, url.href) ? new URL(location, url) : url;
+  if (origin === url.origin || !/^https?:$/.test(protocol))
+    return `see what answers for \`${url.host}\`: a registry, or a proxy or page before it`;
+  return `it sends this on to \`${origin}\`: give that address if the registry is there`;
+}
+
 function hintFor(
   { method, url }: { method: string; url: URL },
   status: number,
@@ -81,10 +92,15 @@ function hintFor(
       ? "create the repository first: Amazon ECR does not do so by itself"
       : `create the repository, or its project, in \`${url.host}\`, or give the account the right to create it`;
   }
+  if (method === "PUT" && url.pathname.includes("/manifests/") && isAboutManifest(url, errors)) {
+    return "the registry does not take this manifest as it was published, and another one would have another digest: leave the artifact out when you export (`--exclude`), or have it published anew";
+  }
   switch (status) {
     case 401:
       return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well";
     case 403:
+      // The ping brings no login that could be changed.
+      if (url.pathname === formatEndpoint({ kind: "ping" }).path) return;
       return "give the account the right to do this, or log in as another; some registries say so of a full quota, too";
     case 413:
       return "raise the body size that the proxy before the registry allows";
@@ -93,4 +109,9 @@ function hintFor(
     default:
       return status >= 500 ? "look at the registry's own log, then run the same command again" : undefined;
   }
+}
+
+/** ECR's code for a manifest that it does not like is that of a request which it does not know. containers/image PR 584. */
+function isAboutManifest({ host }: URL, errors: readonly ReportedError[]): boolean {
+  return errors.some(({ code }) => code === "MANIFEST_INVALID" || (code === "UNSUPPORTED" && isEcr(host)));
 }

@@ -87,8 +87,7 @@ export class RegistryClient {
 
   /** The address of an endpoint, through a mirror's path where there is one. */
   async urlOf(endpoint: RepositoryEndpoint): Promise<URL> {
-    const repository = `${this.#prefix}${endpoint.repository}`;
-    const { path } = formatEndpoint({ ...endpoint, repository });
+    const { path } = formatEndpoint({ ...endpoint, repository: this.#pathOf(endpoint.repository) });
     return new URL(path, await this.ping());
   }
 
@@ -143,7 +142,13 @@ export class RegistryClient {
   }
 
   #prefixed(scopes: readonly Scope[]): Scope[] {
-    return scopes.map((scope) => ({ ...scope, repository: `${this.#prefix}${scope.repository}` }));
+    return scopes.map((scope) => ({ ...scope, repository: this.#pathOf(scope.repository) }));
+  }
+
+  /** What a repository is called there: below a mirror's path, and of Docker Hub's own images in `library`. */
+  #pathOf(repository: string): string {
+    const isOfficial = this.#registry === DOCKER_HUB && !repository.includes("/");
+    return `${this.#prefix}${isOfficial ? "library/" : ""}${repository}`;
   }
 
   /** The first address at which somebody speaks the protocol. */
@@ -180,7 +185,9 @@ export class RegistryClient {
       const cause = await answerError(response, request);
       const isBusy = response.status === 429 || response.status === 503;
       if (isBusy || cause instanceof PassingStatus) throw cause;
-      throw new Fault(`cannot use ${origin.host} as a registry: it does not speak the distribution API`, {
+      const why =
+        response.status === 403 ? "it refuses this machine" : "it does not speak the distribution API";
+      throw new Fault(`cannot use ${origin.host} as a registry: ${why}`, {
         cause,
         hint: hintFor(origin, cause),
       });
@@ -207,11 +214,16 @@ function hintFor({ protocol }: URL, { status, message }: AnswerFault): string {
   if (status === 400 && /\bSSL certificate\b/i.test(message)) {
     return "it asks for a client certificate: give one that it accepts with `--client-cert FILE --client-key FILE`";
   }
+  // Who only wants a login answers 401.
+  if (status === 403) {
+    return "have what stands before it (a firewall, a proxy, a list of addresses) let this machine in, and check HTTPS_PROXY and NO_PROXY";
+  }
   return "check the host and the port; a path in the address is a namespace, not part of the API's";
 }
 
-/** Docker Hub's API is not where its name points to. */
-const API_HOSTS: Record<string, string> = { "docker.io": "registry-1.docker.io" };
+const DOCKER_HUB = "docker.io";
+/** Its API is not where its name points to. */
+const API_HOSTS: Record<string, string> = { [DOCKER_HUB]: "registry-1.docker.io" };
 
 function originsOf(registry: string, scheme: "http" | "https" | undefined): URL[] {
   const host = API_HOSTS[registry] ?? registry;

@@ -10,7 +10,7 @@ const MOST_REDIRECTS = 5;
 /** Of one request, each waited out in full. */
 const MOST_REFUSALS = 100;
 
-export interface UploadRequest extends Pick<HttpRequest, "answers"> {
+export interface UploadRequest extends Pick<HttpRequest, "answers" | "assertBody"> {
   method: "POST" | "PUT" | "PATCH" | "GET";
   url: URL;
   headers?: Record<string, string>;
@@ -35,7 +35,7 @@ export interface UploadAnswer {
  */
 export async function sendUpload(
   { client, scopes }: { client: RegistryClient; scopes: readonly Scope[] },
-  { method, url, headers = {}, body, retry = "none", answers }: UploadRequest,
+  { method, url, headers = {}, body, assertBody, retry = "none", answers }: UploadRequest,
   statuses: readonly number[],
 ): Promise<UploadAnswer> {
   let at = url;
@@ -47,6 +47,7 @@ export async function sendUpload(
       url: here,
       headers,
       ...(body === undefined ? {} : { body: () => body(here) }),
+      ...(assertBody === undefined ? {} : { assertBody }),
       retry,
       ...(answers === undefined ? {} : { answers }),
     };

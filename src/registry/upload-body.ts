@@ -19,6 +19,8 @@ export class UploadBody {
   readonly #content: Content;
   readonly #size: number;
   #opened = 0;
+  /** What the kernel sends of the file, from and to. */
+  #sliced: [from: number, to: number] | undefined;
   #idle: Reading | undefined;
 
   constructor(content: Content, size: number) {
@@ -30,6 +32,18 @@ export class UploadBody {
   begin(): void {
     this.#failure = undefined;
     this.#opened = 0;
+    this.#sliced = undefined;
+  }
+
+  /** Fails once the slice that is on its way is no longer there: what was announced would never come. */
+  assertThere(): void {
+    if (this.#sliced === undefined) return;
+    try {
+      this.#content.slice(...this.#sliced);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
   }
 
   /** Why the request failed, `error` being what its sender knows. */
@@ -51,6 +65,7 @@ export class UploadBody {
     this.#opened++;
     const maySlice = url.protocol === "http:" && !this.#mustBeStream;
     const slice = maySlice ? this.#content.slice(from, to) : undefined;
+    this.#sliced = slice === undefined ? undefined : [from, to];
     return slice ?? this.#stream(from, to);
   }
 

@@ -42,10 +42,10 @@ export class UploadManner {
     return Math.max(this.#chunk, Math.min(minimum, LARGEST_MINIMUM));
   }
 
-  /** After a chunk of so many bytes was too large; false when no smaller one makes sense. */
-  shrinkChunks(bytes: number): boolean {
+  /** After a chunk of so many bytes was too large; false when none that makes sense is smaller. */
+  shrinkChunks(bytes: number, minimum = 0): boolean {
     if (bytes <= SMALLEST_CHUNK) return false;
     this.#chunk = Math.min(this.#chunk, Math.max(SMALLEST_CHUNK, Math.floor(bytes / 4)));
-    return true;
+    return this.chunkBytes(minimum) < bytes;
   }
 }

@@ -10,8 +10,8 @@ export interface Session {
   url: URL;
   /** Bytes that the registry has for certain. */
   arrived: number;
-  /** The smallest chunk it takes. */
-  minimum: number;
+  /** The smallest chunk it takes; unknown of one that was there before. */
+  minimum?: number;
 }
 
 export async function beginUpload(target: UploadTarget, digest: Digest): Promise<Session> {
@@ -28,7 +28,7 @@ export async function beginUpload(target: UploadTarget, digest: Digest): Promise
 export async function askUpload(target: UploadTarget, url: URL): Promise<Session | undefined> {
   try {
     const answer = await sendUpload(target, { method: "GET", url, retry: "exchange" }, [204]);
-    return { url: nextAddress(answer), arrived: arrivedAfter(answer, 0), minimum: minimumOf(answer) };
+    return { url: nextAddress(answer), arrived: arrivedAfter(answer, 0) };
   } catch (error) {
     if (error instanceof Fault || isRetryable(error)) return;
     throw error;

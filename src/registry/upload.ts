@@ -50,6 +50,8 @@ class BlobUpload {
   #closing: URL | undefined;
   /** The registry has shown that it keeps more than the first chunk, and that it can tell. */
   #isTrusted = false;
+  /** The smallest chunk that the registry takes; many say so only when an upload begins. */
+  #minimum = 0;
   /** The most that a broken upload was found to have kept. */
   #furthest = 0;
 
@@ -61,7 +63,7 @@ class BlobUpload {
   }
 
   async run(session: URL | undefined): Promise<void> {
-    if (session !== undefined) this.#open = { url: session, arrived: 0, minimum: 0 };
+    if (session !== undefined) this.#open = { url: session, arrived: 0 };
     const { policy } = this.#target.client.http;
     const what = () => `upload of ${this.#descriptor.digest}`;
     try {
@@ -162,17 +164,18 @@ class BlobUpload {
   }
 
   async #begin(): Promise<Session> {
-    const open = this.#open;
+    const session = this.#open ?? (await beginUpload(this.#target, this.#descriptor.digest));
     this.#open = undefined;
-    return open ?? beginUpload(this.#target, this.#descriptor.digest);
+    this.#minimum = session.minimum ?? this.#minimum;
+    return session;
   }
 
   async #sendChunks(session: Session): Promise<URL> {
     const { size } = this.#descriptor;
     const { manner } = this.#target;
-    let { url, arrived, minimum } = session;
+    let { url, arrived } = session;
     for (let strays = 0; arrived < size; ) {
-      const end = Math.min(size, arrived + this.#chunkBytes(minimum));
+      const end = Math.min(size, arrived + this.#chunkBytes());
       try {
         const answer = await this.#patch(url, arrived, end, { "content-range": `${arrived}-${end - 1}` });
         const now = arrivedAfter(answer, end);
@@ -185,17 +188,17 @@ class BlobUpload {
         if (!(error instanceof AnswerFault) || isDenial(error)) throw error;
         const kept = await this.#ask(url);
         const strayed = error.status === 416 && kept !== undefined && kept.arrived !== arrived;
-        const mayShrink = error.status === 413 || error.status === 416;
-        if (!(strayed && ++strays < MOST_STRAYS) && !(mayShrink && manner.shrinkChunks(end - arrived))) {
-          throw new MethodRefused(error);
-        }
-        ({ url, arrived, minimum } = kept ?? (await this.#begin()));
+        const isTooLong = error.status === 413 || error.status === 416;
+        const shrinks = () => isTooLong && manner.shrinkChunks(end - arrived, this.#minimum);
+        if (!(strayed && ++strays < MOST_STRAYS) && !shrinks()) throw new MethodRefused(error);
+        ({ url, arrived } = kept ?? (await this.#begin()));
       }
     }
     return url;
   }
 
-  #chunkBytes(minimum: number): number {
+  #chunkBytes(): number {
+    const minimum = this.#minimum;
     const bytes = this.#target.manner.chunkBytes(minimum);
     if (this.#passing === undefined) return bytes;
     if (minimum <= WINDOW_CHUNK) return Math.min(bytes, WINDOW_CHUNK);
@@ -243,8 +246,9 @@ class BlobUpload {
   /** `session`: where to ask what has arrived when the request breaks. */
   async #send(request: UploadRequest, statuses: number[], session = request.url): Promise<UploadAnswer> {
     this.#body.begin();
+    const watched = { ...request, assertBody: () => this.#body.assertThere() };
     try {
-      const answer = await sendUpload(this.#target, request, statuses);
+      const answer = await sendUpload(this.#target, watched, statuses);
       warnOf(answer.response, answer.url, this.#target.warn);
       return answer;
     } catch (error) {

@@ -26,7 +26,15 @@ const LINE = defineCommandLine({
     splitSize: { type: "size", description: "volumes of this size" },
     retain: { type: "boolean", alias: "r", description: "keep the folder" },
     includePackages: { type: "boolean", hidden: true, description: "deprecated" },
-    jobs: { type: "number", min: 1, default: 8, group: "Common flags", description: "blobs in flight" },
+    level: { type: "number", description: "how much" },
+    jobs: {
+      type: "number",
+      min: 1,
+      max: 128,
+      default: 8,
+      group: "Common flags",
+      description: "blobs in flight",
+    },
     noProgress: { type: "boolean", group: "Common flags", description: "no progress" },
   },
   example: "eksa-airgap export artifacts --output artifacts.tar",
@@ -56,6 +64,7 @@ test("what is not given is absent, false, empty or the default", () => {
     splitSize: undefined,
     retain: false,
     includePackages: false,
+    level: undefined,
     jobs: 8,
     noProgress: false,
   });
@@ -96,7 +105,7 @@ describe("a value is given as", () => {
     [["-o", "a", "--retain=false"], { retain: false }],
     [["-o", "a", "--no-progress"], { noProgress: true }],
     [["-o", "a", "--eksa-version", "v0.22.1"], { eksaVersion: "v0.22.1" }],
-    [["-o", "a", "--jobs", "16"], { jobs: 16 }],
+    [["-o", "a", "--jobs", "128"], { jobs: 128 }],
     [["-o", "a", "--split-size", "4000MiB"], { splitSize: 4_194_304_000 }],
     [["-o", "a", "--since", "x,y", "-s", "z"], { since: ["x", "y", "z"] }],
     [["-o", "a", "--only=images,charts"], { only: ["images", "charts"] }],
@@ -144,10 +153,20 @@ describe("wrong usage is refused:", () => {
     [["--output"], "cannot use `--output` without a value", "write it as `--output=VALUE`"],
     [["--output", "--retain"], "cannot use `--output` without a value", "write it as `--output=VALUE`"],
     [["-o", "--", "a"], "cannot use `-o` without a value", "write it as"],
-    [["-o", "a", "--jobs", "many"], "cannot use `many` as the value of `--jobs`", "whole number, 1 or more"],
-    [["-o", "a", "--jobs", "0"], "cannot use `0` as the value of `--jobs`", "whole number, 1 or more"],
-    [["-o", "a", "--jobs", "1.5"], "cannot use `1.5` as the value of `--jobs`", "whole number, 1 or more"],
-    [["-o", "a", "--jobs=-1"], "cannot use `-1` as the value of `--jobs`", "whole number, 1 or more"],
+    [
+      ["-o", "a", "--jobs", "many"],
+      "cannot use `many` as the value of `--jobs`",
+      "whole number, from 1 to 128",
+    ],
+    [["-o", "a", "--jobs", "0"], "cannot use `0` as the value of `--jobs`", "whole number, from 1 to 128"],
+    [
+      ["-o", "a", "--jobs", "1.5"],
+      "cannot use `1.5` as the value of `--jobs`",
+      "whole number, from 1 to 128",
+    ],
+    [["-o", "a", "--jobs=-1"], "cannot use `-1` as the value of `--jobs`", "whole number, from 1 to 128"],
+    [["-o", "a", "--jobs=129"], "cannot use `129` as the value of `--jobs`", "whole number, from 1 to 128"],
+    [["-o", "a", "--level", "x"], "cannot use `x` as the value of `--level`", "whole number, 0 or more"],
     [["-o", "a", "--split-size", "4G"], "cannot use `4G` as the value of `--split-size`", "such as `4GiB`"],
     [["-o", "a", "--split-size", "0"], "cannot use `0` as the value of `--split-size`", "such as `4GiB`"],
     [
@@ -223,6 +242,7 @@ Flags:
   -s, --since ARCHIVE                leave out what these hold (repeatable)
       --split-size SIZE              volumes of this size
   -r, --retain                       keep the folder
+      --level N                      how much
 
 Common flags:
       --jobs N                       blobs in flight (default 8)

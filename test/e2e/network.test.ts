@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdir } from "node:fs/promises";
+import { createSecureServer } from "node:http2";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { runExecutable } from "../support/executable.ts";
@@ -153,6 +154,23 @@ describe("a target over TLS", () => {
     const noKey = ["--client-cert", client.certificate, "--client-key", authority.ca];
     expectFailure((await importTo({ tls }, ...noKey)).result, 1, "it holds no key in PEM form");
     expect([...target.requests, ...half.target.requests]).toEqual([]);
+  });
+
+  withOpenssl("that offers HTTP/2 is spoken to in HTTP/1.1, whatever the runtime is told", async () => {
+    const versions: string[] = [];
+    const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {
+      versions.push(request.httpVersion);
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stage.running.push({ stop: async () => server.close() });
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const args = ["import", "artifacts", "-i", stage.archive, "-r", `https://127.0.0.1:${port}`];
+    const env = { BUN_FEATURE_FLAG_EXPERIMENTAL_HTTP2_CLIENT: "1" };
+    const result = await runExecutable([...args, "--ca-file", authority.ca], { env });
+    expectFailure(result, 1, "/v2/ answered 404");
+    expect(versions).toEqual(["1.1"]);
   });
 
   withOpenssl("whose certificate nobody knows is used only on demand, with a warning", async () => {

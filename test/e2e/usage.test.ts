@@ -40,6 +40,7 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
     ],
     ["no number", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "many"], "--jobs"],
     ["too few jobs", ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--jobs", "0"], "--jobs"],
+    ["too many jobs", ["import", "artifacts", "-i", "x", "-r", "y", "--jobs", "129"], "from 1 to 128"],
     [
       "a mirror without a URL",
       ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--mirror", "z"],

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
-import { readBounded } from "../../src/http/body.ts";
+import { readBounded, readStart } from "../../src/http/body.ts";
 import { plainWire, serve, serveRaw, type TestServer } from "./server.ts";
 
 let server: TestServer | undefined;
@@ -78,4 +78,25 @@ test("a body that takes long and keeps its pace is read to its end", async () =>
 test("no body is no bytes", async () => {
   server = serve(() => new Response(null, { status: 204 }));
   expect(await read(server.url, 0)).toHaveLength(0);
+});
+
+test.each<[string, (controller: ReadableStreamDefaultController<Uint8Array>) => Promise<void>]>([
+  ["stands still", async () => Bun.sleep(60_000)],
+  [
+    "drips without end",
+    async (controller) => controller.enqueue(await Bun.sleep(5).then(() => Buffer.from("s"))),
+  ],
+])("a body that %s is looked at as far as it comes", async (_, goOn) => {
+  let isFirst = true;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (!isFirst) return goOn(controller);
+      isFirst = false;
+      controller.enqueue(Buffer.from("first"));
+    },
+  });
+  server = serve(() => new Response(body));
+  const response = await plainWire({ method: "GET", url: server.url });
+  const start = Buffer.from(await readStart(response, server.url, 10_000, 100)).toString();
+  expect(start).toMatch(/^firsts*$/);
 });

@@ -113,7 +113,10 @@ test("five redirects are followed, the sixth is not, and a loop ends", async () 
     "more than 5 redirects",
   );
   const loop = started(() => to("/"));
-  await expect(follow({ method: "GET", url: loop.url })).rejects.toMatchObject({ retryable: false });
+  await expect(follow({ method: "GET", url: loop.url })).rejects.toMatchObject({
+    retryable: false,
+    hint: `check the scheme, the host and the port: \`${loop.url.host}\` sends every request on`,
+  });
   expect(loop.requests).toHaveLength(6);
 });
 

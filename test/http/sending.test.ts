@@ -119,3 +119,22 @@ test("what cannot be watched on its way has the time that a slow line needs for 
   const exchange = impatient()({ method: "PATCH", url, headers: sized(length), body: () => body });
   expect((await exchange).status).toBe(201);
 });
+
+test("a body that cannot be sent to its end any more is given up with its own reason", async () => {
+  const url = listening(() => {});
+  const lost = new Error("it has become shorter");
+  let isLost = false;
+  const exchange = impatient()({
+    method: "PATCH",
+    url,
+    headers: sized(1 << 20),
+    body: () => {
+      isLost = true;
+      return new Uint8Array(1000);
+    },
+    assertBody: () => {
+      if (isLost) throw lost;
+    },
+  });
+  await expect(exchange).rejects.toThrow("it has become shorter");
+});

@@ -163,6 +163,18 @@ describe("plain HTTP", () => {
       code: "PROXY_CREDENTIALS",
     });
   });
+
+  withProxy("with a wrong password is refused by the proxy, not by the host", async () => {
+    const server = started(() => new Response("the host's own word", { status: 401 }));
+    const between = await proxy({ credentials: ROBOT });
+    const wrong = withCredentials(between).replace(ROBOT.password, "wrong");
+    const request = { method: "GET", url: outside(server) } as const;
+    await expect(asking({ HTTP_PROXY: wrong }, server)(request)).rejects.toMatchObject({
+      message: `the proxy \`${between.host}\` refused credentials (401)`,
+    });
+    const response = await asking({ HTTP_PROXY: withCredentials(between) }, server)(request);
+    expect(await response.text()).toBe("the host's own word");
+  });
 });
 
 for (const [scheme, tools] of [

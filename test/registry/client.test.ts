@@ -7,6 +7,7 @@ import type { Transport } from "../../src/http/transport.ts";
 import type { Scope } from "../../src/registry/auth.ts";
 import { Registries } from "../../src/registry/client.ts";
 import type { Credentials } from "../../src/registry/credentials.ts";
+import { describeFault } from "../../src/terminal/fault.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { testWith } from "../support/needs.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
@@ -72,6 +73,15 @@ test("a host that is no registry is named as such", async () => {
   );
   expect(textOf(fault)).toContain(`GET ${registry.url}/v2/ answered 404`);
   expect(registry.requests).toHaveLength(1);
+});
+
+test("a host that lets nobody in is told from one that is no registry", async () => {
+  const registry = await start({ intercept: () => new Response("<title>Blocked</title>", { status: 403 }) });
+  const client = connect({ urls: [registry.url], credentials: () => PASSWORD }).client(registry.host);
+  const text = textOf(await faultOf(() => client.ping()));
+  expect(text).toContain(`cannot use ${registry.host} as a registry: it refuses this machine`);
+  const { hints } = describeFault(await faultOf(() => client.ping()));
+  expect(hints).toEqual([expect.stringMatching(/firewall.*HTTPS_PROXY and NO_PROXY/)]);
 });
 
 test("a registry that is down is told from a host that is none", async () => {
@@ -238,7 +248,7 @@ test("a mirror is asked below its path, in scopes too, and as whom its own login
   ]);
 });
 
-test("Docker Hub is asked where its API is", async () => {
+test("Docker Hub is asked where its API is, and for its own images where they are", async () => {
   const asked: string[] = [];
   const transport: Transport = async ({ url }) => {
     asked.push(url.href);
@@ -246,6 +256,18 @@ test("Docker Hub is asked where its API is", async () => {
   };
   const policy = { attempts: 1, firstDelay: 1, longestDelay: 1, signal: new AbortController().signal };
   const registries = new Registries({ http: { transport, policy }, credentials: () => undefined });
-  await registries.client("docker.io").ping();
-  expect(asked).toEqual(["https://registry-1.docker.io/v2/"]);
+  for (const [host, repository] of [
+    ["docker.io", "nginx"],
+    ["docker.io", "a/nginx"],
+    ["quay.io", "nginx"],
+  ] as const) {
+    await registries.client(host).send({ kind: "listTags", repository }, PULL);
+  }
+  expect(asked).toEqual([
+    "https://registry-1.docker.io/v2/",
+    "https://registry-1.docker.io/v2/library/nginx/tags/list",
+    "https://registry-1.docker.io/v2/a/nginx/tags/list",
+    "https://quay.io/v2/",
+    "https://quay.io/v2/nginx/tags/list",
+  ]);
 });

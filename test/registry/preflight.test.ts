@@ -101,10 +101,12 @@ test("the registry holds nothing new afterwards", async () => {
   expect(await registry.store.tags("one/a")).toBeUndefined();
 });
 
-test("a cancel that is refused is no obstacle", async () => {
-  const registry = await start({
-    intercept: (request) => (request.method === "DELETE" ? new Response(null, { status: 403 }) : undefined),
-  });
+const denied = () => new Response(null, { status: 403 });
+test.each<[string, TestRegistryOptions["intercept"]]>([
+  ["registry", ({ method }) => (method === "DELETE" ? denied() : undefined)],
+  ["token server", (_, { search }) => (/scope=\S*delete/.test(search) ? denied() : undefined)],
+])("a cancel that the %s refuses is no obstacle", async (_, intercept = () => undefined) => {
+  const registry = await start({ auth: { scheme: "bearer", ...ROBOT }, intercept });
   expect(await check(registry, ["one/a"])).toEqual([]);
 });
 

@@ -172,6 +172,14 @@ test("a host that asks for patience has refused no mount", async () => {
   expect(asked(registry).filter((line) => line.startsWith("PATCH"))).toHaveLength(1);
 });
 
+test("a mount asks for a token to push first, and to pull from the other repository", async () => {
+  const registry = await start({ auth: { scheme: "bearer", ...ROBOT } });
+  expect(await putBlob(sinkOf(registry), blobNode(registry, "a", "b"))).toBe("copied");
+  const tokens = registry.requests.filter(({ path }) => path.startsWith("/token"));
+  const [last = ""] = tokens.map(({ path }) => path.split("?")[1]).slice(-1);
+  expect(new URLSearchParams(last).getAll("scope")).toEqual(["repository:b:pull,push", "repository:a:pull"]);
+});
+
 test("where no token is had for both repositories, one for the target alone may do", async () => {
   const registry = await start({
     intercept: (request, url) => {

@@ -111,20 +111,21 @@ test.each(["PATCH", "PUT"])("a registry that hangs in a %s is asked again", asyn
 test("a slice that took too long goes as a stream the next time", async () => {
   const { registry } = await hangingIn("PATCH");
   const bytes = BYTES.subarray(0, 1000);
-  const opened: string[] = [];
+  // A slice is also asked for to see whether it is still there.
+  const opened = new Set<string>();
   const content: Content = {
     stream: (from) => {
-      opened.push("stream");
+      opened.add("stream");
       return inPieces(bytes.subarray(from));
     },
     slice: (from, to) => {
-      opened.push("slice");
+      opened.add("slice");
       return new Blob([bytes.slice(from, to)]);
     },
   };
   const blob = { content, digest: digestOf(bytes), size: bytes.length };
   await send(registry.url, { ...blob, ...impatience() });
-  expect(opened).toEqual(["slice", "stream"]);
+  expect([...opened]).toEqual(["slice", "stream"]);
   expect((await registry.store.blob("a/b", blob.digest))?.size).toBe(1000);
 });
 

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { digestOf } from "../../src/oci/digest.ts";
+import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import type { ByteStream, Content } from "../../src/oci/plan.ts";
 import { UploadManner } from "../../src/registry/upload-manner.ts";
+import { DiscardingRegistry } from "../support/discarding-registry.ts";
 import { faultOf, textOf } from "../support/faults.ts";
+import { startQuirkyRegistry } from "../support/quirks.ts";
 import { startRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { BYTES, expectStored, inArchive, inPieces, STREAMED, send, uploadSteps } from "./send-blob.ts";
 import { stoppedAfterEach } from "./started.ts";
@@ -127,6 +129,47 @@ describe("a registry that takes no large bodies", () => {
       "PATCH 300000-599999",
       "PATCH 600000-699999",
     ]);
+  });
+});
+
+test("what a registry wants at least still holds after a chunk that was too large", async () => {
+  const quirks = { challenge: "open", bodyLimit: 100_000, minChunk: 60_000 } as const;
+  const registry = await started(startQuirkyRegistry(quirks));
+  await send(registry.url);
+  const ranges = registry.ledger.flatMap(({ headers }) => headers.get("content-range") ?? []);
+  expect(ranges.slice(0, 3)).toEqual(["0-174999", "0-59999", "60000-119999"]);
+});
+
+function digestOfZeros(length: number): Digest {
+  const hash = new Bun.CryptoHasher("sha256");
+  const zeros = new Uint8Array(1 << 20);
+  for (let left = length; left > 0; left -= zeros.length) hash.update(zeros.subarray(0, left));
+  return `sha256:${hash.digest("hex")}`;
+}
+
+describe("a registry that asks for chunks of a hundred terabytes", () => {
+  const MINIMUM = 10 ** 14;
+
+  test("gets ones of half a gibibyte", async () => {
+    const size = (512 << 20) + 5;
+    const path = join(folder, "zeros");
+    await Bun.write(path, "");
+    await truncate(path, size);
+    const digest = digestOfZeros(size);
+    const registry = await started(DiscardingRegistry.start({ minChunk: MINIMUM }));
+    const manner = new UploadManner();
+    manner.refuse("patch", "put");
+    const slice = (from = 0, to = size) => Bun.file(path).slice(from, to);
+    await send(registry.url, { content: { ...STREAMED, slice }, manner, digest, size });
+    expect(registry.steps).toEqual(["POST", "PATCH 0-536870911", "PATCH 536870912-536870916", "PUT"]);
+  });
+
+  test("and stands behind a proxy that lets none through is given up, with the proxy's word", async () => {
+    const quirks = { challenge: "open", bodyLimit: 100_000, minChunk: MINIMUM } as const;
+    const registry = await started(startQuirkyRegistry(quirks));
+    const fault = await faultOf(() => send(registry.url));
+    expect(textOf(fault)).toMatch(/PATCH .* answered 413/);
+    expect(fault.hint).toContain("raise the body size that the proxy");
   });
 });
 

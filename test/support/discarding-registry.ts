@@ -8,6 +8,10 @@ export interface DiscardingOptions {
   breaksAt?: number;
   /** Milliseconds after which a token is refused, whatever was said of it. */
   tokenLife?: number;
+  /** The smallest chunk that it says to take. */
+  minChunk?: number;
+  /** Told, and waited for, with the bytes that a session has whenever more have come. */
+  onBytes?: (size: number) => Promise<void> | void;
   /** A session is forgotten once it has so many bytes. */
   forgetsAt?: number;
 }
@@ -24,7 +28,12 @@ export class DiscardingRegistry {
   breaks = 0;
   readonly #options: DiscardingOptions;
   readonly #sessions = new Map<string, { hash: Hash; size: number }>();
-  readonly #server = createServer((request, response) => void this.#answer(request, response));
+  readonly #server = createServer((request, response) => {
+    this.#answer(request, response).catch((error: unknown) => {
+      // A client that has gone away is no fault of ours.
+      if (!request.destroyed) throw error;
+    });
+  });
   /** Token → when it was issued. */
   readonly #issued = new Map<string, number>();
 
@@ -84,7 +93,9 @@ export class DiscardingRegistry {
     if (method === "POST") {
       const path = `${url.pathname}${randomUUID()}`;
       this.#sessions.set(path, { hash: createHash("sha256"), size: 0 });
-      return { status: 202, headers: { location: path } };
+      const { minChunk } = this.#options;
+      const minimum = minChunk === undefined ? {} : { "oci-chunk-min-length": String(minChunk) };
+      return { status: 202, headers: { location: path, ...minimum } };
     }
     const { pathname } = url;
     const session = this.#sessions.get(pathname);
@@ -95,6 +106,7 @@ export class DiscardingRegistry {
     for await (const chunk of request) {
       session.hash.update(chunk);
       session.size += chunk.length;
+      await this.#options.onBytes?.(session.size);
       if (this.breaks > 0 || session.size < breaksAt) continue;
       this.breaks++;
       request.socket.destroy();

@@ -24,6 +24,11 @@ export interface ManifestQuirks {
   forgetsBlobsOnce?: boolean;
   /** The first answer for each manifest ends after so many bytes. */
   dropManifestAt?: number;
+  /**
+   * A manifest without a `mediaType` of its own, or with annotations of its config, is 405. ECR:
+   * https://github.com/containers/image/pull/584, https://github.com/goharbor/acceleration-service/pull/353
+   */
+  particularManifests?: boolean;
   /** Manifests over so many bytes are 413. distribution `handlers/manifests.go`: 4 MiB. */
   manifestLimit?: number;
 }
@@ -40,6 +45,7 @@ export function manifestQuirks(quirks: ManifestQuirks, store: RegistryStore): Qu
     [immutableTags, () => immutable(immutableTags ?? 409, store)],
     [quirks.forgetsBlobsOnce, () => forgetsBlobsOnce(store)],
     [dropManifestAt, () => dropsFirst(dropManifestAt ?? 0)],
+    [quirks.particularManifests, () => particular],
     [quirks.manifestLimit, () => limited(quirks.manifestLimit ?? 0)],
     [manifestPutAnswers, () => putAnswers(manifestPutAnswers ?? 201)],
   ];
@@ -126,6 +132,16 @@ function dropsFirst(at: number): Quirk {
     return isFirst && given.status === 200 ? { ...given, cutAt: at } : given;
   };
 }
+
+const particular: Quirk = async (asked, next) => {
+  if (asked.endpoint?.kind !== "putManifest") return next(asked);
+  const { mediaType, config }: { mediaType?: string; config?: { annotations?: unknown } } = JSON.parse(
+    new TextDecoder().decode(asked.body),
+  );
+  if (mediaType !== undefined && config?.annotations === undefined) return next(asked);
+  const message = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'";
+  return refusal(405, "UNSUPPORTED", message);
+};
 
 function limited(bytes: number): Quirk {
   return async (asked, next) =>
