@@ -5,6 +5,9 @@ const root = resolve(import.meta.dir, "..");
 const bun = process.execPath;
 const bin = (name: string) => resolve(root, "node_modules", ".bin", name);
 
+/** Milliseconds for one test: a machine that is busy with others is slow, a test that hangs is not missed. */
+const TEST_LIMIT = 60_000;
+
 interface Count {
   passed: number;
   failed: number;
@@ -44,7 +47,7 @@ async function checks(): Promise<Count> {
 }
 
 async function suite(args: string[]): Promise<Count> {
-  const { status, text } = await run([bun, "test", ...args]);
+  const { status, text } = await run([bun, "test", "--timeout", String(TEST_LIMIT), ...args]);
   const number = (word: string) => Number(new RegExp(`^\\s*(\\d+) ${word}$`, "m").exec(text)?.[1] ?? 0);
   const count: Count = { passed: number("pass"), failed: number("fail"), skipped: number("skip") };
   // A run that broke off, e.g. in a file that does not load, is a failure even if no test says so.

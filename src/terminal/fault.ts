@@ -66,7 +66,7 @@ function formatKind(kind: readonly Failure[], painting: Painting): string {
   const [name = ""] = names;
   const named = name !== "" && text.message.includes(name);
   if (named && names.length === 1) return formatText(text, [], painting);
-  const message = named ? text.message.replace(name, `${names.length} artifacts`) : text.message;
+  const message = named ? text.message.replace(name, `these ${names.length}`) : text.message;
   const shown = names.slice(0, MOST_OF_A_KIND);
   if (shown.length < names.length) shown.push("…");
   return formatText({ ...text, message }, shown, painting);

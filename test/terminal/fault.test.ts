@@ -90,7 +90,7 @@ describe("many failures", () => {
   test("that are equal but for the artifact share one header", () => {
     expect(formatFailures([denied("a"), denied("b"), denied("c")], PLAIN)).toBe(
       [
-        "error: cannot import 3 artifacts into harbor.corp",
+        "error: cannot import these 3 into harbor.corp",
         "  public.ecr.aws/a:1",
         "  public.ecr.aws/b:1",
         "  public.ecr.aws/c:1",
@@ -104,7 +104,7 @@ describe("many failures", () => {
     const timeout = { what: "public.ecr.aws/z:1", error: new Fault("cannot read the manifest") };
     const text = formatFailures([denied("a"), timeout, denied("b"), denied("c", "other.corp")], PLAIN);
     expect(text.split("\n").filter((line) => line.startsWith("error:"))).toEqual([
-      "error: cannot import 2 artifacts into harbor.corp",
+      "error: cannot import these 2 into harbor.corp",
       "error: cannot read the manifest",
       "error: cannot import public.ecr.aws/c:1 into other.corp",
     ]);
@@ -123,7 +123,7 @@ describe("many failures", () => {
     const many = Array.from({ length: 3000 }, (_, index) => denied(`a${index}`));
     const timeout = { what: "public.ecr.aws/z:1", error: new Fault("cannot read the manifest") };
     const lines = formatFailures([...many, timeout], PLAIN).split("\n");
-    expect(lines[0]).toBe("error: cannot import 3000 artifacts into harbor.corp");
+    expect(lines[0]).toBe("error: cannot import these 3000 into harbor.corp");
     expect(lines.slice(1, 3)).toEqual(["  public.ecr.aws/a0:1", "  public.ecr.aws/a1:1"]);
     expect(lines[21]).toBe("  …");
     expect(lines.slice(-2)).toEqual(["error: cannot read the manifest", "  public.ecr.aws/z:1"]);
