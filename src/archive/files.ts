@@ -40,6 +40,8 @@ export class FileSet {
   /** bytes */
   readonly size: number;
   readonly #files: { file: number; start: number; end: number }[] = [];
+  /** Everything that was written since the last good sync lies behind it. */
+  #unsynced = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
   /** Fails with the system's error when one of them cannot be opened. */
@@ -89,10 +91,16 @@ export class FileSet {
 
   /** In another thread: a slow disk holds up nobody but who waits for it. */
   async write(bytes: Uint8Array, offset: number): Promise<void> {
-    for (const { file, at, part } of this.#parts(bytes, offset)) {
-      for (let done = 0; done < part.length; ) {
-        done += await moved(write, file, part.subarray(done), at + done);
+    this.#unsynced = Math.min(this.#unsynced, offset);
+    try {
+      for (const { file, at, part } of this.#parts(bytes, offset)) {
+        for (let done = 0; done < part.length; ) {
+          done += await moved(write, file, part.subarray(done), at + done);
+        }
       }
+    } finally {
+      // A sync meanwhile may have come too early for it.
+      this.#unsynced = Math.min(this.#unsynced, offset);
     }
   }
 
@@ -135,19 +143,36 @@ export class FileSet {
     return this.members[this.#files.findIndex(({ start, end }) => offset >= start && offset < end)];
   }
 
-  /** Everything written so far is on the disk when this is done. */
+  /** Everything written so far is on the disk when this is done. Once it has failed: `dropUnsynced`. */
   async sync(): Promise<void> {
-    for (const { file } of this.#files) {
-      await new Promise<void>((resolve, reject) => {
-        fdatasync(file, (error) => (error ? reject(error) : resolve()));
-      });
+    const from = this.#unsynced;
+    this.#unsynced = Number.POSITIVE_INFINITY;
+    try {
+      for (const { file } of this.#files) {
+        await new Promise<void>((resolve, reject) => {
+          fdatasync(file, (error) => (error ? reject(error) : resolve()));
+        });
+      }
+    } catch (error) {
+      this.#unsynced = Math.min(this.#unsynced, from);
+      throw error;
     }
   }
 
-  /** Cuts off what a file has beyond its size. */
-  trim(): void {
+  /**
+   * Takes back what was written since the last good sync. After a failed one Linux holds it for written, and ext4
+   * keeps to that: the same bytes written there once more read well, are synced without an error, and are zeros
+   * when the disk is mounted again. Blocks that were given back are taken anew. https://lwn.net/Articles/752063/
+   */
+  dropUnsynced(): void {
+    this.trim(this.#unsynced);
+  }
+
+  /** Cuts off what lies behind `size` in all. Default: what a file has beyond its own. */
+  trim(size = this.size): void {
     for (const { file, start, end } of this.#files) {
-      if (fstatSync(file).size > end - start) ftruncateSync(file, end - start);
+      const most = Math.max(0, Math.min(end, size) - start);
+      if (fstatSync(file).size > most) ftruncateSync(file, most);
     }
   }
 

@@ -26,7 +26,11 @@ export function inspectIndex(tar: TarFile, { offset, size }: Extent): IndexReadi
   }
   const bytes = tar.read(offset, size);
   const { roots, bases, faults } = surveyIndex(bytes, tar.path);
-  const reasons = faults.map(({ cause, message }) => (cause instanceof Error ? cause.message : message));
+  const reasons = faults.map(({ cause, message, hint, kind }) => {
+    const reason = cause instanceof Error ? cause.message : message;
+    // What was written so cannot be mended by another copy.
+    return kind === "mismatch" || hint === undefined ? reason : `${reason}: ${hint}`;
+  });
   const conflicts = roots.flatMap(({ reference, otherName }) =>
     otherName === undefined ? [] : `${formatReference(reference)} is also ${formatReference(otherName)}`,
   );

@@ -1,5 +1,5 @@
 import type { Descriptor } from "../oci/descriptor.ts";
-import { isIndexType } from "../oci/descriptor.ts";
+import { isImageConfigType, isIndexType } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import {
@@ -7,6 +7,7 @@ import {
   MAX_MANIFEST_BYTES,
   type Manifest,
   type ManifestBytes,
+  parseConfigPlatform,
   parseManifest,
 } from "../oci/manifest.ts";
 import type { ByteStream, Node, Root, Source } from "../oci/plan.ts";
@@ -34,6 +35,8 @@ interface ReadManifest {
 
 /** An index in an index in an index is legal; a deeper one is an attack or a mistake. */
 const MAX_DEPTH = 8;
+/** An image config is some kilobytes; what is larger is not read to learn a platform. */
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** What is not larger is read at once: to go through another thread would take longer. */
 const SMALL_BYTES = 64 * 1024;
 
@@ -48,7 +51,7 @@ export class ArchiveInspection implements Source {
   readonly size: number;
   /** What is wrong apart from content that the graph wants, which is told when it is opened. */
   readonly defects: readonly Defect[];
-  /** Everything that `index.json` names. */
+  /** Everything that `index.json` names; the sizes are those that were found. */
   readonly named: readonly Root[];
   /** The same, and what referrers are about where it is there and nothing else leads to it. */
   readonly roots: readonly Root[];
@@ -78,14 +81,16 @@ export class ArchiveInspection implements Source {
       this.#contents = readContents(this.#tar);
       this.files = this.#contents.files;
       const { roots, bases, digest, defects } = this.#readIndex();
-      this.named = roots;
       this.#isIndexWhole = defects.length === 0;
       this.bases = bases;
       this.indexDigest = digest;
       this.known = this.#known;
-      const sized = roots.map((root) => ({ ...root, descriptor: this.#sized(root.descriptor) }));
-      for (const root of sized) this.#follow(root.descriptor, root.reference, 0);
-      this.roots = [...sized, ...this.#followSubjects()];
+      this.named = roots.map((root) => ({ ...root, descriptor: this.#sized(root.descriptor) }));
+      for (const root of this.named) {
+        this.#follow(root.descriptor, root.reference, 0);
+        this.#learnPlatform(root.descriptor.digest);
+      }
+      this.roots = [...this.named, ...this.#followSubjects()];
       this.defects = [...this.#contents.defects, ...defects];
     } catch (error) {
       this.#tar.close();
@@ -218,6 +223,20 @@ export class ArchiveInspection implements Source {
     this.#known.set(digest, { descriptor: found, bytes, manifest, origin });
     if (isIndexType(manifest.mediaType)) {
       for (const child of manifest.manifests) this.#follow(child, origin, depth + 1);
+    }
+  }
+
+  /** A bare image says what it runs on only in its config. */
+  #learnPlatform(digest: Digest): void {
+    const known = this.#known.get(digest);
+    const config = known?.manifest.config;
+    const entry = config && this.files.get(pathOf(config.digest));
+    if (known === undefined || entry === undefined || !isImageConfigType(config?.mediaType ?? "")) return;
+    try {
+      const platform = parseConfigPlatform(this.#read(entry, MAX_CONFIG_BYTES));
+      if (platform !== undefined) known.descriptor = { ...known.descriptor, platform };
+    } catch {
+      // What is wrong with it is told when it is opened.
     }
   }
 

@@ -6,6 +6,7 @@ import {
   ftruncateSync,
   openSync,
   readFileSync,
+  rmSync,
   write,
   writeSync,
 } from "node:fs";
@@ -69,8 +70,15 @@ export class Journal {
     const head = Buffer.from(`${MAGIC} ${body.length} ${digestOf(body)}\n`);
     const bytes = Buffer.concat([head, body, Buffer.from("\n")]);
     const file = openSync(path, "wx");
-    for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done, bytes.length - done, done);
-    fsyncSync(file);
+    try {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(file, bytes, done, bytes.length - done, done);
+      fsyncSync(file);
+    } catch (error) {
+      closeSync(file);
+      attempt(() => rmSync(path));
+      throw error;
+    }
     return new Journal(file, bytes.length);
   }
 
@@ -112,18 +120,37 @@ export class Journal {
 
   async #write(text: string): Promise<void> {
     const bytes = Buffer.from(text);
+    try {
+      await this.#writeAt(this.#end, bytes);
+    } catch (error) {
+      // What a failed sync leaves is not to be built upon.
+      attempt(() => ftruncateSync(this.#file, this.#end));
+      throw error;
+    }
+    this.#end += bytes.length;
+  }
+
+  async #writeAt(position: number, bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       done += await new Promise<number>((resolve, reject) => {
-        write(this.#file, bytes, done, bytes.length - done, this.#end + done, (error, count) => {
+        write(this.#file, bytes, done, bytes.length - done, position + done, (error, count) => {
           if (error) reject(error);
           else resolve(count);
         });
       });
     }
-    this.#end += bytes.length;
     await new Promise<void>((resolve, reject) => {
       fdatasync(this.#file, (error) => (error ? reject(error) : resolve()));
     });
+  }
+}
+
+/** On a disk that has failed already, and may fail again. */
+function attempt(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // What it failed with first says more.
   }
 }
 

@@ -9,7 +9,7 @@ const FAT = 0x4d44;
 const FILLS_GAPS = new Set([FAT, 0x2011bab0, 0x5346544e, 0x7366746e, 0x65735546]);
 const LARGEST_ON_FAT = 2 ** 32 - 1;
 /** What the journal, and the folder itself, may take. */
-const SPARE_BYTES = 16 * 1024 * 1024;
+export const SPARE_BYTES = 16 * 1024 * 1024;
 
 /** What is needed for what has to be written, and what there is. In bytes. */
 export interface Room {
@@ -28,7 +28,7 @@ export function roomFor(members: readonly Member[], keptOf = onDisk): Room | und
 }
 
 /** Bytes that may be written below a folder; undefined where the file system does not say. */
-function freeIn(folder: string): number | undefined {
+export function freeIn(folder: string): number | undefined {
   try {
     const { bavail, bsize, blocks } = statfsSync(folder);
     return blocks > 0 ? bavail * bsize : undefined;

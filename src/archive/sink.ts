@@ -7,6 +7,8 @@ import type { FileSet } from "./files.ts";
 import { END_MARKER_BYTES, padded } from "./header.ts";
 import type { Journal, Kept } from "./journal.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
+import { reachOf } from "./recorded.ts";
+import { freeIn, SPARE_BYTES } from "./room.ts";
 import type { Work } from "./workplace.ts";
 
 const SYNC_BYTES = 256 * 1024 * 1024;
@@ -17,8 +19,8 @@ export interface ArchiveSinkOptions {
   output: string;
   layout: Layout;
   work: Work;
-  /** What an earlier run has left in the files. Default: nothing. */
-  kept?: Kept;
+  /** What an earlier run has left in the files. Default: they are new. */
+  kept?: Kept | undefined;
   /** Written bytes are synced in groups of so many. Default: 256 MiB. */
   syncBytes?: number;
   /** A group is synced after so many milliseconds at the latest. Default: 5 s. */
@@ -36,6 +38,7 @@ export class ArchiveSink implements Sink {
   readonly #files: FileSet;
   readonly #journal: Journal;
   readonly #kept: Kept;
+  readonly #isResumed: boolean;
   /** How far each blob is written, of those that the record does not speak of to that point. */
   readonly #written = new Map<Digest, number>();
   /** The first thing that went wrong with the files. */
@@ -54,6 +57,7 @@ export class ArchiveSink implements Sink {
     this.#files = work.files;
     this.#journal = work.journal;
     this.#kept = options.kept ?? new Map();
+    this.#isResumed = options.kept !== undefined;
     this.#syncBytes = options.syncBytes ?? SYNC_BYTES;
     this.#syncAfter = options.syncAfter ?? SYNC_AFTER;
   }
@@ -65,6 +69,7 @@ export class ArchiveSink implements Sink {
 
   /** Writes the graph, which everything else comes behind. */
   async begin(): Promise<void> {
+    if (this.#isResumed) await this.#settle();
     for (const entry of this.#layout.entries) {
       if (entry.bytes === undefined) return;
       await this.#writeWhole(entry, entry.bytes);
@@ -88,7 +93,7 @@ export class ArchiveSink implements Sink {
       await this.#writeWhole(entry, entry.bytes);
       return "copied";
     }
-    await this.#write(headerOf(entry), entry.headerOffset);
+    await this.#ensure(headerOf(entry), entry.headerOffset);
     const kept = Math.min(this.#kept.get(digest) ?? 0, size);
     if (kept > 0) {
       try {
@@ -110,7 +115,20 @@ export class ArchiveSink implements Sink {
   async flush(): Promise<void> {
     await this.#syncing;
     await this.#sync();
+    // What was on its way when a sync failed came after it.
+    if (this.#isDoubtful) this.#drop();
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Builds on what is on record only: an earlier run may have been killed before it heard that the rest is lost. */
+  async #settle(): Promise<void> {
+    const { end, unbroken } = reachOf(this.#layout, this.#kept);
+    try {
+      this.#files.trim(end);
+      await this.#files.sync().catch(() => this.#files.trim(unbroken));
+    } catch (cause) {
+      throw this.#fail(cause);
+    }
   }
 
   async #fill(
@@ -140,15 +158,25 @@ export class ArchiveSink implements Sink {
   }
 
   async #writeWhole(entry: Entry, bytes: Uint8Array): Promise<void> {
-    await this.#write(headerOf(entry), entry.headerOffset);
-    await this.#write(bytes, entry.offset);
+    await this.#ensure(headerOf(entry), entry.headerOffset);
+    await this.#ensure(bytes, entry.offset);
     await this.#pad(entry);
   }
 
   /** The zeros behind an entry's content. */
   async #pad(entry: Entry): Promise<void> {
     const padding = padded(entry.size) - entry.size;
-    if (padding > 0) await this.#write(new Uint8Array(padding), entry.offset + entry.size);
+    if (padding > 0) await this.#ensure(new Uint8Array(padding), entry.offset + entry.size);
+  }
+
+  /** Leaves what is there already: a failed sync takes back everything behind the first byte written since the last. */
+  async #ensure(bytes: Uint8Array, position: number): Promise<void> {
+    if (this.#isResumed) {
+      const there = new Uint8Array(bytes.length);
+      const count = await this.#files.read(there, position).catch(() => 0);
+      if (count === bytes.length && Buffer.compare(there, bytes) === 0) return;
+    }
+    await this.#write(bytes, position);
   }
 
   async #write(bytes: Uint8Array, position: number): Promise<void> {
@@ -194,7 +222,16 @@ export class ArchiveSink implements Sink {
       await this.#files.sync();
     } catch (error) {
       this.#isDoubtful = true;
+      this.#drop();
       throw error;
+    }
+  }
+
+  #drop(): void {
+    try {
+      this.#files.dropUnsynced();
+    } catch {
+      // A disk that takes nothing any more has to be mounted again, which has the same effect.
     }
   }
 
@@ -217,16 +254,22 @@ export function hintFor(cause: unknown, output: string): string | undefined {
       if (isOutOfInodes(dirname(output))) {
         return `${dirname(output)} has space, but no room for another file: remove some, ${again}; or name another disk with \`--output\``;
       }
-      return `free some space in ${dirname(output)}, ${again}; or name another disk with \`--output\``;
+      if (code === "ENOSPC" && (freeIn(dirname(output)) ?? 0) > SPARE_BYTES) {
+        return `${dirname(output)} has space, but what it lies on (an image file, a thin volume) is full: make room there, ${again}; or name another disk with \`--output\``;
+      }
+      return `${code === "EDQUOT" ? "a quota is used up: have it raised, or " : ""}free some space in ${dirname(output)}, ${again}; or name another disk with \`--output\``;
     case "EFBIG":
       return `the file system of ${dirname(output)} cannot hold so large a file: cut it with \`--split-size 4000MiB\`, or name another disk with \`--output\``;
     case "ENOENT":
       return existsSync(dirname(output)) ? undefined : `create the folder ${dirname(output)} first`;
     case "EACCES":
     case "EPERM":
-    case "EROFS":
       return "name a place that may be written to with `--output`";
+    case "EROFS":
+      return `name a place that may be written to with \`--output\`; if the disk of ${dirname(output)} became read-only by itself, check its file system, ${again}`;
     case "EIO":
+    case "EUCLEAN":
+    case "EBADMSG":
     case "ENODEV":
     case "ENXIO":
       return `look after the disk of ${dirname(output)} and check its file system, ${again}`;

@@ -75,7 +75,7 @@ export class ArchiveSource implements Source {
       throw new Fault(`cannot find ${formatReference(reference)} by tag in an archive`);
     if (!this.#extents.has(pathOf(digest))) {
       throw new Fault(`cannot read ${this.#tar.path}: \`${pathOf(digest)}\` is not in it`, {
-        hint: "make the archive anew with every platform: `skopeo copy --all` does, `docker save` keeps only those that were pulled",
+        hint: "make the archive anew with every platform: `skopeo copy --all` does, `docker save` keeps only those that were pulled (with `--platform`, of docker 28, that one as an image of its own)",
         kind: "mismatch",
       });
     }

@@ -141,13 +141,13 @@ function mostCommonSize(members: readonly Member[]): number | undefined {
   return [...counts].sort(([a, many], [b, few]) => few - many || b - a)[0]?.[0];
 }
 
-/** Which volumes of an archive there are, in ascending order. */
-export function indexesOf(archive: string): number[] {
+/** Which volumes of an archive there are, in ascending order. `ending`: what their names have behind the number. */
+export function indexesOf(archive: string, ending = ""): number[] {
   const prefix = `${basename(archive)}.`;
   return filesIn(dirname(archive))
-    .filter((name) => name.startsWith(prefix))
+    .filter((name) => name.startsWith(prefix) && name.endsWith(ending))
     .flatMap((name) => {
-      const volume = parseVolumeName(name);
+      const volume = parseVolumeName(name.slice(0, name.length - ending.length));
       return volume !== undefined && volume.archive === basename(archive) ? volume.index : [];
     })
     .sort((a, b) => a - b);

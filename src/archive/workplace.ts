@@ -233,12 +233,10 @@ function previousOf(output: string, count: number): string {
   return `${output}.previous-${count}`;
 }
 
+/** Whatever its journal says, which may be damaged. */
 function discard(base: string): void {
-  const unfinished = Journal.read(journalOf(base));
-  if (unfinished !== undefined) {
-    const { plan, cut } = unfinished.beginning;
-    for (const { path } of partials(base, layOut(plan, cut.delta), cut)) rmSync(path, { force: true });
-  }
+  const volumes = indexesOf(base, ".partial").map((index) => volumeName(base, index));
+  for (const path of [base, ...volumes]) rmSync(`${path}.partial`, { force: true });
   rmSync(journalOf(base));
 }
 

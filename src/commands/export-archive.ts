@@ -154,7 +154,7 @@ function openWork(run: ExportRun, cut: Cut, { workplace, layout, plan, notes, be
     assertSizes(members);
     assertRoom(workplace, roomFor(members));
     const command = decisiveOf(run);
-    return { work: workplace.begin({ command, notes, plan, cut }, layout), kept: new Map() };
+    return { work: workplace.begin({ command, notes, plan, cut }, layout) };
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
     throw cannotWrite(workplace, cause);
@@ -163,7 +163,8 @@ function openWork(run: ExportRun, cut: Cut, { workplace, layout, plan, notes, be
 
 interface Opened {
   work: Work;
-  kept: Kept;
+  /** Of what is gone on with. */
+  kept?: Kept;
 }
 
 function isSame({ beginning }: Unfinished, { values }: ExportRun, layout: Layout): boolean {

@@ -103,7 +103,8 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
   };
   if (values.dryRun) {
     const { plan, notes, delta } = await resolved();
-    await run.print(formatPlan(plan, { ...notes, output: values.output, layout: layOut(plan, delta) }));
+    const { output, splitSize } = values;
+    await run.print(formatPlan(plan, { ...notes, output, splitSize, layout: layOut(plan, delta) }));
     return;
   }
   if (values.output === "-") {

@@ -1,6 +1,7 @@
 import { PipeSource } from "../archive/pipe-source.ts";
 import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import type { Target } from "../eksa/target.ts";
+import { faultKind } from "../oci/fault.ts";
 import type { Node, Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { preflight } from "../registry/preflight.ts";
@@ -9,7 +10,7 @@ import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { renamePlan } from "../transfer/plan.ts";
 import { resolve } from "../transfer/resolve.ts";
-import { transfer } from "../transfer/transfer.ts";
+import { type TransferResult, transfer } from "../transfer/transfer.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
@@ -112,7 +113,7 @@ async function importFrom(run: ImportRun, { source, destination, progress, repor
   progress.stop();
   failWith(log, lostArtifacts("import", lost), {
     message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${name}`,
-    hint: "what arrived stays; run the same command again to send the rest",
+    hint: hintAfter(lost, source instanceof PipeSource ? [] : values.input),
     kind: values.keepGoing ? "partial" : "failed",
     report: values.report,
   });
@@ -122,6 +123,16 @@ async function importFrom(run: ImportRun, { source, destination, progress, repor
   );
   const registriesOfOrigin = held.roots.map(({ reference }) => reference.registry);
   await run.print(mirrorConfiguration(target, registriesOfOrigin).trimEnd());
+}
+
+/** Where bytes are wrong another run comes to the same end. `files`: none for what cannot be read twice. */
+function hintAfter(lost: TransferResult["lost"], files: readonly string[]): string {
+  const isMismatch = lost.some(({ error }) => faultKind(error) === "mismatch");
+  if (!isMismatch || files.length === 0) {
+    return "what arrived stays; run the same command again to send the rest";
+  }
+  const inputs = files.map((file) => `--input ${file}`).join(" ");
+  return `what arrived stays; \`eksa-airgap verify artifacts ${inputs}\` says whether the archive is what is wrong, and where`;
 }
 
 /** The archive's whole graph. Fails naming what is damaged, before anything is sent. */

@@ -1,10 +1,12 @@
 import { existsSync, statfsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Layout } from "../archive/layout.ts";
+import { volumesOf } from "../archive/volumes.ts";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
+import { count } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import { closureBytes, planBytes } from "../transfer/plan.ts";
 
@@ -12,12 +14,14 @@ export interface PlanReport {
   layout: Layout;
   /** The archive that would be written; `-`: to a pipe, which needs no room. */
   output: string;
+  /** Bytes of each volume. Default: one file. */
+  splitSize: number | undefined;
   skipped: readonly Skipped[];
   unpinned: readonly UnpinnedInput[];
 }
 
 /** What an export would do: a line an artifact, what is left out, totals and room. */
-export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: PlanReport): string {
+export function formatPlan(plan: Plan, { layout, output, splitSize, skipped, unpinned }: PlanReport): string {
   const artifacts = plan.roots.map((root) => {
     return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(closureBytes(plan, root))}`;
   });
@@ -28,10 +32,16 @@ export function formatPlan(plan: Plan, { layout, output, skipped, unpinned }: Pl
   const totals = [
     `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
     ...leftOut(plan, layout),
-    `archive: ${layout.size} bytes (${formatBytes(layout.size)})`,
+    `archive: ${layout.size} bytes (${formatBytes(layout.size)})${inVolumes(output, layout, splitSize)}`,
     ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
   ];
   return [...artifacts, ...left, ...floating, ...totals].join("\n");
+}
+
+function inVolumes(output: string, { size }: Layout, splitSize: number | undefined): string {
+  if (splitSize === undefined) return "";
+  const volumes = volumesOf(output, size, splitSize).length;
+  return ` in ${count(volumes, "volume")} of ${splitSize} bytes at most`;
 }
 
 function leftOut({ nodes }: Plan, layout: Layout): string[] {

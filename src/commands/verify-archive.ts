@@ -9,7 +9,6 @@ import { formatReference } from "../oci/reference.ts";
 import type { Listener } from "../transfer/events.ts";
 import { NullSink } from "../transfer/null-sink.ts";
 import { buildPlan } from "../transfer/plan.ts";
-import { resolve } from "../transfer/resolve.ts";
 import { transfer } from "../transfer/transfer.ts";
 import { rootsAbove } from "./above.ts";
 import { leftToBases, noteOnBases } from "./verify-delta.ts";
@@ -29,8 +28,10 @@ export interface ArchiveOptions {
   listener?: Listener;
 }
 
+/** Where there is this, `docker save` has added descriptions of the layers under their digests, for old readers. */
+const DOCKER_NAMES_FILE = "repositories";
 /** Files that other writers of layouts add for readers of older formats. */
-const FOREIGN_FILES = new Set(["oci-layout", "index.json", "manifest.json", "repositories"]);
+const FOREIGN_FILES = new Set(["oci-layout", "index.json", "manifest.json", DOCKER_NAMES_FILE]);
 
 /** Looks at one archive. Reads its blobs in the order in which they lie there, each once. */
 export async function verifyArchive(
@@ -41,12 +42,15 @@ export async function verifyArchive(
   const plan = buildPlan(inspection.roots, inspection.known);
   const left = leftToBases(inspection, others);
   // While the headers are still in memory.
-  const layout = await layoutNotes(inspection, options.signal);
+  const layout = layoutNotes(inspection);
   const isElsewhere = (digest: Digest) => left.has(digest) || others.some((other) => other.holds(digest));
+  const strays = extras(inspection, plan);
+  const isDockers = ({ digest }: Defect) => digest !== undefined && inspection.files.has(DOCKER_NAMES_FILE);
+  layout.push(...strays.filter(isDockers).map((stray) => layoutNote(inspection, stray)));
   const defects = [
     ...inspection.defects,
     ...(await contentDefects(inspection, inOrder(inspection, plan, isElsewhere), options)),
-    ...extras(inspection, plan),
+    ...strays.filter((stray) => !isDockers(stray)),
   ];
   const above = rootsAbove(plan);
   const problems = distinct(defects).map((defect) => {
@@ -141,23 +145,23 @@ function distinct(defects: readonly Defect[]): Defect[] {
 }
 
 /** Where an archive whose structure is right was written otherwise than by this program. */
-async function layoutNotes(inspection: ArchiveInspection, signal: AbortSignal): Promise<Note[]> {
-  const { path: file, bases, named } = inspection;
+function layoutNotes(inspection: ArchiveInspection): Note[] {
+  const { bases, named, known } = inspection;
   if (inspection.defects.length > 0) return [];
-  const [nameless, references] = [true, false].map((isNameless) =>
-    named.flatMap(({ reference, descriptor: { digest }, nameless = false }) =>
-      nameless === isNameless ? { ...reference, digest } : [],
-    ),
+  // The index may say otherwise of a root than it says itself.
+  const roots = named.map((root) => ({
+    ...root,
+    descriptor: known.get(root.descriptor.digest)?.descriptor ?? root.descriptor,
+  }));
+  const { references = [], nameless = [] } = Object.groupBy(roots, (root) =>
+    root.nameless ? "nameless" : "references",
   );
-  const { plan, failures } = await resolve(inspection, references ?? [], {
-    jobs: 1,
-    nameless: nameless ?? [],
-  });
-  signal.throwIfAborted();
-  if (failures.length > 0) return [];
+  const plan = buildPlan([...references, ...nameless], known);
   const leftOut = [...plan.nodes.keys()].filter((digest) => !inspection.holds(digest));
   const layout = layOut(plan, bases.length > 0 ? { bases, leftOut } : undefined);
-  return inspection
-    .deviationsFrom(layout)
-    .map(({ offset, detail }) => ({ kind: "layout", file, offset, detail }));
+  return inspection.deviationsFrom(layout).map((deviation) => layoutNote(inspection, deviation));
+}
+
+function layoutNote({ path: file }: ArchiveInspection, { offset = 0, detail }: Omit<Defect, "kind">): Note {
+  return { kind: "layout", file, offset, detail };
 }

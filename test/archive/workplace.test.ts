@@ -219,6 +219,23 @@ test("what was begun with another plan is set aside, the latest first, and gone 
   expect((await names()).filter((name) => !/^a\.tar\.\d{3}$/.test(name))).toEqual([]);
 });
 
+test.each([undefined, SPLIT])(
+  "nothing of it is left over where its journal is damaged (volumes of %p)",
+  async (size) => {
+    await (await filled(size)).leave();
+    await setAside();
+    const journal = `${output}.previous-1.journal`;
+    await writeFile(journal, (await readFile(journal)).subarray(1));
+    const workplace = new Workplace(output);
+    expect(workplace.previous()).toEqual([]);
+    const { unfinished } = workplace;
+    if (unfinished === undefined) throw new Error("nothing begun");
+    const other = await otherPlan();
+    await workplace.commit(workplace.resume(unfinished, other.layout), other.layout, {});
+    expect(await names()).toEqual(["a.tar"]);
+  },
+);
+
 test("a run that was killed while it set volumes aside is understood, and its bytes are used", async () => {
   await (await filled(SPLIT)).leave();
   // The journal and one of the volumes have moved, the others have not.

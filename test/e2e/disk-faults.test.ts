@@ -2,6 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Journal } from "../../src/archive/journal.ts";
+import { layOut } from "../../src/archive/layout.ts";
+import { reachOf } from "../../src/archive/recorded.ts";
 import { MEDIA_TYPE } from "../../src/oci/descriptor.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { executable } from "../support/executable.ts";
@@ -140,6 +143,29 @@ testWith("strace").each(BROKEN)(
     // A failed sync has kept nothing, whatever a second one says.
     if (name === "fdatasync") expect(exporting.recorded().size).toBe(0);
     await exporting.succeed();
+    expect(await exporting.sum()).toBe(expected);
+  },
+  LIMIT,
+);
+
+testWith("strace")(
+  "a failed sync takes back what was written since the last good one, and nothing before it",
+  async () => {
+    const expected = await exporting.undisturbed();
+    await exporting.interrupt(TWO);
+    const before = exporting.recorded();
+    const fails = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"];
+    expectFailure(await runWith(["strace", "-f", "-qq", "-o", "/dev/null", ...fails], exporting.args([])), 1);
+    const { plan, cut } = Journal.read(`${exporting.output}.journal`)?.beginning ?? {};
+    if (plan === undefined) throw new Error("the journal is gone");
+    const { end } = reachOf(layOut(plan, cut?.delta), before);
+    const { size } = Bun.file(`${exporting.output}.partial`);
+    // Zeros may follow, up to the next header.
+    expect([size >= end, size < end + 512]).toEqual([true, true]);
+    expect(exporting.recorded()).toEqual(before);
+    exporting.served.asked.length = 0;
+    await exporting.succeed();
+    expect(exporting.fetched()).toEqual([TWO]);
     expect(await exporting.sum()).toBe(expected);
   },
   LIMIT,

@@ -31,10 +31,16 @@ test("a dry run reads manifests and the configs of bare images alone, and forete
     expect(lines).toContainEqual(
       expect.stringMatching(new RegExp(`^${release.artifacts.size + 1} artifacts, `)),
     );
+    const split = await runExecutable([...args, ...online.mirrors, "--dry-run", "--split-size", "100KB"], {
+      cwd: folder,
+    });
     const real = await runExecutable([...args, ...online.mirrors], { cwd: folder });
     expect(real).toMatchObject({ status: 0 });
     const { size } = await stat(join(folder, "artifacts.tar"));
-    expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^archive: ${size} bytes`)));
+    expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^archive: ${size} bytes \\([^)]+\\)$`)));
+    const volumes = Math.ceil(size / 100_000);
+    expect(volumes).toBeGreaterThan(1);
+    expect(split.stdout).toContain(` in ${volumes} volumes of 100000 bytes at most\n`);
   } finally {
     await online.stop();
     await rm(folder, { recursive: true, force: true });

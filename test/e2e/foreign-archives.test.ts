@@ -152,15 +152,31 @@ describe("imported, every digest kept, is an archive by", () => {
   testWithGnuTar("skopeo")("docker save, which names by an annotation of its own", async () => {
     const [layout, archive] = [join(folder, "docker-layout"), newFile()];
     await skopeo(fromOrigin("multi"), `oci:${layout}:v1`);
-    // A docker of version 25 or later is not to be had here; this is what its index says.
+    // As docker 26 writes it.
     const index = await Bun.file(join(layout, "index.json")).json();
     index.manifests[0].annotations["io.containerd.image.name"] = MULTI;
     await Bun.write(join(layout, "index.json"), JSON.stringify(index));
     await Bun.write(join(layout, "manifest.json"), "[]");
     await Bun.write(join(layout, "repositories"), "{}");
+    // Nobody refers to these but readers of older formats.
+    const description = '{"id":"61d5dadba831","os":"linux"}';
+    const stray = digestOf(new TextEncoder().encode(description));
+    await Bun.write(join(layout, "blobs", stray.replace(":", "/")), description);
     const names = ["blobs", "index.json", "manifest.json", "oci-layout", "repositories"];
     await runTool("tar", "-cf", archive, "-C", layout, ...names);
     await expectImported(archive, { multi });
+    const { stdout } = await runExecutable(["verify", "artifacts", "-i", archive, "-o", "json"]);
+    const { notes } = JSON.parse(stdout);
+    expect(notes).toContainEqual({
+      kind: "layout",
+      file: archive,
+      offset: expect.any(Number),
+      detail: `nobody refers to \`blobs/${stray.replace(":", "/")}\``,
+    });
+    await Bun.write(join(layout, "blobs", stray.replace(":", "/")), `${description} `);
+    await runTool("tar", "-cf", archive, "-C", layout, ...names);
+    const { status, stdout: found } = await runExecutable(["verify", "artifacts", "-i", archive]);
+    expect([status, found]).toEqual([4, expect.stringContaining(`corrupt: ${stray}`)]);
   });
 
   testWith("skopeo")("anybody, cut into volumes", async () => {
@@ -190,6 +206,9 @@ describe("refused, with what to do, is an archive by", () => {
     const [nameless, tagged, named] = [newFile(), newFile(), newFile()];
     await skopeo(fromOrigin("app"), `oci-archive:${nameless}`);
     await skopeo(fromOrigin("app"), `oci-archive:${tagged}:latest`);
+    const verified = await runExecutable(["verify", "artifacts", "-i", nameless]);
+    expect(verified.status).toBe(4);
+    expect(verified.stdout).toContain("has no name: give it one: `skopeo copy --all");
     await expectRefused(
       nameless,
       app.root.digest,

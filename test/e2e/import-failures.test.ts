@@ -72,6 +72,16 @@ describe("an archive that is not whole", () => {
     expect((await fetch(`${target.url}/v2/eks-anywhere/first/manifests/v1`)).status).toBe(404);
   });
 
+  test("and has two volumes in each other's place is found out, with how to learn which", async () => {
+    const input = join(stage.work, "split.tar.000");
+    await stage.exportTo(join(stage.work, "split.tar"), "--split-size", "50KiB");
+    const [one, other, aside] = ["002", "003", "aside"].map((end) => join(stage.work, `split.tar.${end}`));
+    await Bun.$`mv ${one} ${aside}; mv ${other} ${one}; mv ${aside} ${other}`;
+    const target = await stage.startTarget();
+    const verify = `hint: what arrived stays; \`eksa-airgap verify artifacts --input ${input}\``;
+    expectFailure(await stage.importTo(target.url, input), 4, "first:v1", verify);
+  });
+
   test("and has a bit turned in a manifest is refused before anything is sent", async () => {
     const bytes = await Bun.file(stage.archive).bytes();
     const manifest = stage.release.artifacts.get(FIRST)?.manifests[0]?.bytes ?? new Uint8Array();

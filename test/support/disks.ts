@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { fastFolder } from "./docker-registry.ts";
 
 /** `exfat` and `ntfs` through FUSE where the kernel has none of its own. */
-export type DiskKind = "ext4" | "btrfs" | "exfat" | "ntfs" | "tmpfs";
+export type DiskKind = "ext4" | "xfs" | "btrfs" | "exfat" | "ntfs" | "tmpfs";
 
 /** What making and mounting one takes. */
 export const DISK_TOOLS: Readonly<Record<DiskKind, readonly string[]>> = {
   ext4: ["mkfs.ext4"],
+  xfs: ["mkfs.xfs"],
   btrfs: ["mkfs.btrfs", "btrfs"],
   exfat: ["mkfs.exfat", "mount.exfat-fuse"],
   ntfs: ["mkfs.ntfs", "ntfs-3g"],
@@ -80,6 +81,7 @@ export async function mountDisk(kind: DiskKind, { size, below, options }: DiskOp
 
 async function make(kind: DiskKind, device: string): Promise<void> {
   if (kind === "ext4") await Bun.$`mkfs.ext4 -q ${device}`.quiet();
+  if (kind === "xfs") await Bun.$`mkfs.xfs -q ${device}`.quiet();
   if (kind === "btrfs") await Bun.$`mkfs.btrfs -q ${device}`.quiet();
   if (kind === "exfat") await Bun.$`mkfs.exfat ${device}`.quiet();
   if (kind === "ntfs") await Bun.$`mkfs.ntfs -Q -q -F ${device}`.quiet();
