@@ -1,11 +1,24 @@
-/** Compiles the executable: `bun run build [--target bun-linux-arm64] [--outfile dist/NAME]`. */
+/**
+ * Compiles the executable: `bun run build [--eksa-version v0.26.1] [--target bun-linux-arm64] [--outfile dist/NAME]`.
+ * `--eksa-version`: the release of EKS Anywhere that it exports unless told otherwise. Default: the latest one.
+ */
 import { parseArgs } from "node:util";
 import { $ } from "bun";
 import { version } from "../package.json";
+import { readVersion } from "../src/eksa/version.ts";
 
 const { values } = parseArgs({
-  options: { target: { type: "string" }, outfile: { type: "string", default: "dist/eksa-airgap" } },
+  options: {
+    target: { type: "string" },
+    outfile: { type: "string", default: "dist/eksa-airgap" },
+    "eksa-version": { type: "string" },
+  },
 });
+const eksaVersion = values["eksa-version"];
+if (eksaVersion !== undefined && readVersion(eksaVersion) === undefined) {
+  process.stderr.write(`cannot build for \`${eksaVersion}\`: a version looks like v0.26.1\n`);
+  process.exit(2);
+}
 
 const root = new URL("..", import.meta.url).pathname;
 const flags = [
@@ -21,6 +34,7 @@ const flags = [
   "--no-compile-autoload-tsconfig",
   "--no-compile-autoload-package-json",
   `--define=BUILD_VERSION=${JSON.stringify(version)}`,
+  ...(eksaVersion === undefined ? [] : [`--define=BUILD_EKSA_VERSION=${JSON.stringify(eksaVersion)}`]),
   ...(values.target === undefined ? [] : [`--target=${values.target}`]),
 ];
 const { exitCode, stderr } =

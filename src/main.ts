@@ -1,5 +1,5 @@
 import type { Command, Surroundings } from "./commands/command.ts";
-import { BUILD } from "./commands/version.ts";
+import { VERSIONS } from "./commands/version.ts";
 import { PROXY_VARIABLES } from "./http/proxy-variables.ts";
 import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
 import { Screen } from "./terminal/screen.ts";
@@ -11,11 +11,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "verify artifacts": async () => (await import("./commands/verify.ts")).verifyArtifacts,
   "list artifacts": async () => (await import("./commands/list.ts")).listArtifacts,
   "list images": async () => (await import("./commands/list-images.ts")).listImages,
+  version: async () => (await import("./commands/show-version.ts")).showVersion,
 };
 const ROOT = {
   summary: "Carry everything an EKS Anywhere release needs across an air gap, in one file.",
   example: [
-    "eksa-airgap export artifacts --output artifacts.tar --bundles-override bundle-release.yaml",
+    "eksa-airgap export artifacts --output artifacts.tar",
     "eksa-airgap import artifacts --input artifacts.tar --registry registry.example.com",
   ].join("\n  "),
 };
@@ -29,7 +30,7 @@ async function run(argv: readonly string[], surroundings: Surroundings): Promise
   const { print } = surroundings;
   // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
-  if (words[0] === "--version") return print(BUILD);
+  if (words[0] === "--version") return print(VERSIONS);
   const { asksForHelp, commandHelp, rootHelp } = await import("./commands/arguments.ts");
   const name = Object.keys(COMMANDS).find((known) => startsWith(words, known.split(" ")));
   const command = name === undefined ? undefined : await COMMANDS[name]?.();

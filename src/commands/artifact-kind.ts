@@ -1,4 +1,4 @@
-import { BUNDLES_ARTIFACT_TYPE } from "../eksa/wrap.ts";
+import { BUNDLES_ARTIFACT_TYPE, RELEASE_ARTIFACT_TYPE } from "../eksa/wrap.ts";
 import { isImageConfigType } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Manifest, parseManifest } from "../oci/manifest.ts";
@@ -7,6 +7,7 @@ import type { Plan, Root } from "../oci/plan.ts";
 /** `manifest`: YAML files. `referrer`: what signs or describes another one. `other`: none of these. */
 export type ArtifactKind = "image" | "chart" | "manifest" | "referrer" | "other";
 
+const YAML_ARTIFACTS = new Set([BUNDLES_ARTIFACT_TYPE, RELEASE_ARTIFACT_TYPE]);
 const CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json";
 /** cosign's, which look like images. */
 const SIGNATURE_TAG = /^sha(?:256|512)-[0-9a-f]+\.(?:sig|att|sbom)$/;
@@ -30,7 +31,7 @@ function kindOf({ reference, nameless }: Root, below: readonly Below[]): Artifac
   if (nameless || SIGNATURE_TAG.test(reference.tag ?? "")) return "referrer";
   if (manifests.some(isImage)) return "image";
   if (manifests.some(({ config }) => config?.mediaType === CHART_CONFIG)) return "chart";
-  if (manifests.some(({ artifactType }) => artifactType === BUNDLES_ARTIFACT_TYPE)) return "manifest";
+  if (manifests.some(({ artifactType }) => YAML_ARTIFACTS.has(artifactType ?? ""))) return "manifest";
   return "other";
 }
 

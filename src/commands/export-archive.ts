@@ -21,6 +21,7 @@ import { assertSameBases } from "./since.ts";
 /** The flags that decide what is written. Where it comes from, how fast and how loudly may change in between. */
 const DECISIVE = [
   "bundlesOverride",
+  "releaseManifest",
   "eksaVersion",
   "exclude",
   "includeSignatures",
@@ -191,12 +192,16 @@ function cannotWrite({ output }: Workplace, cause: unknown): Fault {
 
 function decisiveOf({ values, directory }: ExportRun): Record<string, unknown> {
   const given = DECISIVE.map((key) => [key, values[key]] as const);
-  const { bundlesOverride, since } = values;
-  const isLocal = schemeOf(bundlesOverride) === undefined;
+  const { bundlesOverride, releaseManifest, since } = values;
+  // The same name in another folder is another file; the same address signed anew is the same file.
+  const sources = Object.entries({ bundlesOverride, releaseManifest }).flatMap(([key, source]) => {
+    if (source === undefined) return [];
+    const isLocal = schemeOf(source) === undefined;
+    return [[key, isLocal ? resolvePath(directory, source) : displayUri(source)] as const];
+  });
   return {
     ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
-    // The same name in another folder is another file; the same address signed anew is the same file.
-    bundlesOverride: isLocal ? resolvePath(directory, bundlesOverride) : displayUri(bundlesOverride),
+    ...Object.fromEntries(sources),
     since: since.map((path) => resolvePath(directory, path)),
   };
 }

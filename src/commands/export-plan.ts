@@ -1,11 +1,7 @@
-import { resolve as resolvePath } from "node:path";
 import type { Skipped } from "../eksa/artifacts.ts";
 import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/collect.ts";
-import { createReader, MAX_FILE_BYTES, readLocal } from "../eksa/reader.ts";
-import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
-import { wrapBundles } from "../eksa/wrap.ts";
+import { wrapBundles, wrapRelease } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
-import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
 import type { RegistrySource } from "../registry/source.ts";
@@ -17,53 +13,30 @@ import { exclude } from "./exclude.ts";
 import type { ExportRun } from "./export.ts";
 import { failWith } from "./failures.ts";
 import type { Network } from "./network.ts";
+import { chooseBundles } from "./release-source.ts";
 import type { RunReport } from "./report.ts";
 
 /** What an export is made from, and a list of it. */
 export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
   values: Pick<
     ExportRun["values"],
-    "bundlesOverride" | "eksaVersion" | "exclude" | "includeSignatures" | "jobs"
+    "bundlesOverride" | "releaseManifest" | "eksaVersion" | "exclude" | "includeSignatures" | "jobs"
   > & { report: string | false | undefined };
 };
 
 /** Reads the Bundles and every document it points to. */
 export async function collect(
-  { values, directory, log }: Pick<SelectionRun, "values" | "directory" | "log">,
-  { fetchFile }: Network,
+  run: Pick<SelectionRun, "values" | "directory" | "log">,
+  network: Network,
 ): Promise<Collection> {
-  const source = values.bundlesOverride;
-  const fetched = (url: string) => fetchFile(url, MAX_FILE_BYTES);
-  const local = schemeOf(source) === undefined;
-  if (!local && !isHttp(source)) {
-    throw new Fault(`cannot read a Bundles from \`${schemeOf(source)}://\``, {
-      hint: "give a file or an `https://` URL",
-      kind: "usage",
-    });
-  }
-  if (isHttp(source) && /^[^/]*\/\/[^/]*@/.test(source)) {
-    throw new Fault("cannot use a Bundles URL that holds credentials", {
-      hint: "arguments can be seen by everybody on this machine: fetch the file by other means and name it",
-      kind: "usage",
-    });
-  }
-  const bytes = local ? await readBundles(resolvePath(directory, source)) : await fetched(source);
-  const read = createReader({ http: fetched, paths: local ? "read" : "unresolved", directory });
-  const collection = await collectArtifacts({ source: displayUri(source), bytes }, read);
-  reportSkipped(log, collection.skipped);
-  reportUnpinned(log, collection.unpinned);
+  const { file, read, isWhole, ...known } = await chooseBundles(run, network);
+  const found = await collectArtifacts(file, read);
+  // Files out of one artifact are pinned by its digests.
+  const unpinned = found.unpinned.filter(({ kind }) => !(isWhole && kind === "file"));
+  const collection = { ...found, ...known, unpinned };
+  reportSkipped(run.log, collection.skipped);
+  reportUnpinned(run.log, collection.unpinned);
   return collection;
-}
-
-async function readBundles(path: string): Promise<Uint8Array> {
-  try {
-    return await readLocal(path);
-  } catch (cause) {
-    throw new Fault(`cannot read the Bundles ${path}`, {
-      cause,
-      hint: "name the manifest with `--bundles-override FILE`",
-    });
-  }
 }
 
 export interface MadePlan {
@@ -86,9 +59,8 @@ export async function makePlan(
   { values, log, signal }: SelectionRun,
   { collection, source, report, verb = "export" }: Planning,
 ): Promise<MadePlan> {
-  const { number, files, images } = collection;
-  const version = values.eksaVersion;
-  const wrapped = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
+  const { images } = collection;
+  const wrapped = wrapFiles(collection);
   const { kept, left } = exclude(images, values.exclude);
   const excluded = left.map(({ reference }) => reference);
   report.excluded(excluded);
@@ -125,6 +97,12 @@ export async function makePlan(
     },
   );
   return { plan: whole, excluded, documents: new Set(wrapped.nodes.keys()) };
+}
+
+function wrapFiles({ number, files, version, release }: Collection): Plan {
+  const bundles = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
+  if (release === undefined) return bundles;
+  return joinPlans([bundles, wrapRelease(release.entry.version, release.file.bytes)]);
 }
 
 function reportSkipped(log: Log, skipped: readonly Skipped[]): void {

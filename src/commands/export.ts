@@ -27,8 +27,8 @@ import { deltaOf } from "./since.ts";
 
 const LINE = defineCommandLine({
   name: "export artifacts",
-  summary: "Download every image, chart and manifest that a Bundles names into one tar.",
-  example: "eksa-airgap export artifacts --output artifacts.tar --bundles-override bundle-release.yaml",
+  summary: "Download every image, chart and manifest that a release of EKS Anywhere needs into one tar.",
+  example: "eksa-airgap export artifacts --output artifacts.tar",
   flags: {
     output: {
       type: "string",
@@ -38,7 +38,6 @@ const LINE = defineCommandLine({
       description: "the archive to write; `-` for stdout",
     },
     ...SELECTION_FLAGS,
-    bundlesOverride: { ...SELECTION_FLAGS.bundlesOverride, required: true },
     force: { type: "boolean", description: "replace an existing output" },
     report: {
       type: "string",
@@ -67,7 +66,7 @@ const LINE = defineCommandLine({
 export const exportArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
-  const { output, bundlesOverride, caFile, since } = values;
+  const { output, bundlesOverride, releaseManifest, caFile, since } = values;
   const report = new RunReport({
     command: LINE.name,
     path: values.report,
@@ -76,6 +75,7 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
       output,
       ...[".partial", ".lock", ".journal"].map((end) => output + end),
       bundlesOverride,
+      releaseManifest,
       caFile,
       ...since,
     ],
@@ -148,16 +148,20 @@ export type ExportRun = Run<typeof LINE.flags>;
 
 /** What can be known to go wrong with the output before anything is read. */
 function assertCanBeOutput({ values, directory }: ExportRun): void {
-  const { output, bundlesOverride } = values;
+  const { output, bundlesOverride, releaseManifest } = values;
   if (output === "-") {
     assertCanPipe(values);
     return;
   }
   const path = resolvePath(directory, output);
-  if (path === resolvePath(directory, bundlesOverride)) {
+  const isSame = (other: string | undefined) => other !== undefined && resolvePath(directory, other) === path;
+  if (isSame(bundlesOverride)) {
     throw usage(`cannot write ${output}: it is the Bundles that is to be exported`, "choose another name");
   }
-  if (values.since.some((base) => resolvePath(directory, base) === path)) {
+  if (isSame(releaseManifest)) {
+    throw usage(`cannot write ${output}: it is the Release that says what to export`, "choose another name");
+  }
+  if (values.since.some(isSame)) {
     throw usage(`cannot write ${output}: it is what the delta builds on`, "choose another name");
   }
   const found = lookAt(path, output);

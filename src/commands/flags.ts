@@ -23,15 +23,23 @@ export const OUTPUT_FLAGS = {
 
 /** On every command that takes its artifacts from a Bundles. */
 export const SELECTION_FLAGS = {
-  bundlesOverride: {
-    type: "string",
-    valueHint: "SRC",
-    description: "the Bundles manifest: a file, or an https:// URL",
-  },
   eksaVersion: {
     type: "string",
     valueHint: "V",
-    description: "the EKS Anywhere version that the Bundles belongs to: it gets this as a tag",
+    description:
+      "which release of EKS Anywhere; default: the one that this program was built for, else the latest; beside `--bundles-override`, the version to tag that Bundles with",
+  },
+  releaseManifest: {
+    type: "string",
+    valueHint: "SRC",
+    description:
+      "the Release manifest that lists the releases: a file, an https:// URL or oci://HOST/REPOSITORY:TAG; default: EKS Anywhere's own",
+  },
+  bundlesOverride: {
+    type: "string",
+    valueHint: "SRC",
+    description:
+      "a Bundles manifest in place of the release's: a file, an https:// URL or oci://HOST/REPOSITORY:TAG",
   },
   exclude: { type: "list", valueHint: "REF", description: "leave an artifact out knowingly" },
   includeSignatures: {
@@ -112,12 +120,29 @@ export function assertOnlyWith<K extends string>(
   keys: readonly K[],
 ): void {
   for (const key of keys) {
-    const value = values[key];
-    const isGiven = Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
-    if (!isGiven) continue;
+    if (!isGiven(values[key])) continue;
     throw new Fault(`cannot use \`--${flagName(key)}\` without \`--${flagName(other)}\``, {
       hint: `leave it out, or give \`--${flagName(other)}\` as well`,
       kind: "usage",
     });
   }
+}
+
+/** Fails on flags that were given and mean nothing beside another one, which was given too. */
+export function assertNotWith<K extends string>(
+  other: string,
+  values: Readonly<Record<K, unknown>>,
+  keys: readonly K[],
+): void {
+  for (const key of keys) {
+    if (!isGiven(values[key])) continue;
+    throw new Fault(`cannot use \`--${flagName(other)}\` and \`--${flagName(key)}\` together`, {
+      hint: "leave one of them out",
+      kind: "usage",
+    });
+  }
+}
+
+function isGiven(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
 }

@@ -1,6 +1,7 @@
 import { PipeSource } from "../archive/pipe-source.ts";
 import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import type { Target } from "../eksa/target.ts";
+import { withTypedConfigs } from "../eksa/wrap.ts";
 import { faultKind } from "../oci/fault.ts";
 import type { Node, Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -17,6 +18,7 @@ import { failWith, lostArtifacts } from "./failures.ts";
 import { CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { findFoundation } from "./import-delta.ts";
 import { type ImportSource, openInputs } from "./import-source.ts";
+import { latestRelease } from "./latest-release.ts";
 import { openNetwork } from "./network.ts";
 import { RunReport } from "./report.ts";
 import { type Destination, readTarget } from "./target.ts";
@@ -97,8 +99,17 @@ async function importFrom(run: ImportRun, { source, destination, progress, repor
     report: values.report,
   });
   const known = await findFoundation(lacking, { source, plan, registries, log, report: values.report });
-  const sink = new RegistrySink(registries, plan.roots, { warn: (text) => log.warn(text), known });
-  const { lost } = await transfer(plan, source, sink, {
+  const latest = await latestRelease(held, { target, registries, log, signal });
+  const named = latest === undefined ? plan : { ...plan, roots: [...plan.roots, latest.root] };
+  report.planned(named);
+  const movable = new Set(latest === undefined ? [] : [formatReference(latest.root.reference)]);
+  const sink = new RegistrySink(registries, named.roots, {
+    warn: (text) => log.warn(text),
+    known,
+    movable,
+    variants: withTypedConfigs(plan),
+  });
+  const { lost } = await transfer(named, source, sink, {
     jobs: values.jobs,
     onFailure: values.keepGoing ? "continue" : "stop",
     listener: (event) => {
@@ -112,12 +123,13 @@ async function importFrom(run: ImportRun, { source, destination, progress, repor
   else if (values.keepGoing) await finish(source).catch(() => {});
   progress.stop();
   failWith(log, lostArtifacts("import", lost), {
-    message: `cannot import: ${lost.length} of ${plan.roots.length} artifacts are missing in ${name}`,
+    message: `cannot import: ${lost.length} of ${named.roots.length} artifacts are missing in ${name}`,
     hint: hintAfter(lost, source instanceof PipeSource ? [] : values.input),
     kind: values.keepGoing ? "partial" : "failed",
     report: values.report,
   });
   log.info(formatSummary("imported", progress.totals()));
+  if (latest !== undefined) log.info(latest.text);
   log.info(
     values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
   );

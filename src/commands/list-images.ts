@@ -16,10 +16,9 @@ import { LIST_FLAGS, type ListRun, listedArchives, selectionOf } from "./selecti
 const LINE = defineCommandLine({
   name: "list images",
   summary:
-    "List the images of an archive, or of a Bundles, as `uri@digest`. Neither charts nor YAML files are among them; a registry is asked only for digests that the Bundles does not give.",
+    "List the images of an archive, or of a release, as `uri@digest`. Neither charts nor YAML files are among them; a registry is asked only for digests that the Bundles does not give.",
   example: "eksa-airgap list images --bundles-override bundle-release.yaml",
   flags: LIST_FLAGS,
-  oneOf: ["input", "bundlesOverride"],
 });
 
 interface Image {

@@ -17,10 +17,9 @@ import { LIST_FLAGS, listedArchives, selectionOf } from "./selection.ts";
 const LINE = defineCommandLine({
   name: "list artifacts",
   summary:
-    "List what an archive holds, or what an export of a Bundles would. A line an artifact: its reference, its digest, the size of all that it refers to, its kind.",
+    "List what an archive holds, or what an export would. A line an artifact: its reference, its digest, the size of all that it refers to, its kind.",
   example: "eksa-airgap list artifacts --input artifacts.tar",
   flags: { ...LIST_FLAGS, includeSignatures: SELECTION_FLAGS.includeSignatures },
-  oneOf: ["input", "bundlesOverride"],
 });
 
 export const listArtifacts = defineCommand(LINE, async (run) => {

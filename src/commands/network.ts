@@ -48,7 +48,7 @@ interface NetworkDestination {
 /** The way to all registries and file hosts of a run. */
 export interface Network {
   registries: Registries;
-  /** A file behind a URL, whole. Fails on any status but 200: an error page is no document. */
+  /** A YAML file behind a URL, whole. Fails on any status but 200, and on a web page: neither is a document. */
   fetchFile: (url: string, limit: number) => Promise<Uint8Array>;
 }
 
@@ -157,12 +157,22 @@ function credentialsFor({ environment, destination, log }: NetworkOptions): Cred
     registry === target?.registry && own !== undefined ? own : files(registry, repository);
 }
 
+/** No YAML document begins like this: a login page or an error page does, with 200 at times. */
+function assertNoPage(bytes: Uint8Array, { host }: URL): void {
+  if (!/^\s*<[!?a-z]/i.test(new TextDecoder().decode(bytes.subarray(0, 512)))) return;
+  throw new Fault(`${host} answered with a web page, where YAML is expected`, {
+    hint: "check the address, and whether a proxy or a login page answers in its place",
+  });
+}
+
 async function fetchFile({ transport }: Http, url: URL, limit: number): Promise<Uint8Array> {
   const request = { method: "GET", url } as const;
   try {
     const response = await transport(request);
     if (response.status !== 200) throw await answerFault(response, request);
-    return await readBounded(response, url, limit);
+    const bytes = await readBounded(response, url, limit);
+    assertNoPage(bytes, url);
+    return bytes;
   } catch (cause) {
     throw new Fault(`cannot read ${redactUrl(url)}`, { cause });
   }

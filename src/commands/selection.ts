@@ -1,7 +1,7 @@
 import type { Flags } from "./arguments.ts";
 import type { Run } from "./command.ts";
 import type { SelectionRun } from "./export-plan.ts";
-import { assertOnlyWith, NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
+import { assertNotWith, NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
 import { type Held, readArchives, refuseStdin } from "./held.ts";
 
 const { includeSignatures: _, ...IMAGE_SELECTION_FLAGS } = SELECTION_FLAGS;
@@ -29,17 +29,17 @@ export const LIST_FLAGS = {
 
 export type ListRun = Run<typeof LIST_FLAGS>;
 
-/** The run as that of an export; undefined where archives are listed. */
+/** The run as that of an export; undefined where archives are listed. Fails on flags that only the other takes. */
 export function selectionOf(
   { values, directory, log, signal }: ListRun,
   includeSignatures: SelectionRun["values"]["includeSignatures"],
 ): SelectionRun | undefined {
-  const { bundlesOverride } = values;
-  if (bundlesOverride !== undefined) {
-    const selected = { ...values, bundlesOverride, includeSignatures, report: false } as const;
-    return { values: selected, directory, log, signal };
+  if (values.input.length === 0) {
+    return { values: { ...values, includeSignatures, report: false }, directory, log, signal };
   }
-  assertOnlyWith("bundlesOverride", { ...values, includeSignatures }, [
+  assertNotWith("input", { ...values, includeSignatures }, [
+    "bundlesOverride",
+    "releaseManifest",
     "eksaVersion",
     "exclude",
     "includeSignatures",

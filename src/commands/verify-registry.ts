@@ -1,5 +1,6 @@
 import { assertPlaces, mapRoot } from "../eksa/mirror.ts";
 import type { Target } from "../eksa/target.ts";
+import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Plan, Source } from "../oci/plan.ts";
 import { formatReference, repositoryName } from "../oci/reference.ts";
 import { RegistryAudit } from "../registry/audit.ts";
@@ -28,7 +29,10 @@ export async function verifyRegistry(
   assertPlaces(plan.roots, target);
   const placed = renamePlan(plan, (root) => mapRoot(root, target));
   await registries.client(target.registry).ping();
-  const audit = new RegistryAudit(registries, placed);
+  const variants = [...withTypedConfigs(placed)].map(
+    ([digest, { descriptor }]) => [digest, descriptor.digest] as const,
+  );
+  const audit = new RegistryAudit(registries, placed, new Map(variants));
   await transfer(placed, source, audit, { ...options, onFailure: "continue" });
   const names = new Map(
     placed.roots.map((root, index) => [

@@ -1,13 +1,15 @@
 import { Fault } from "../oci/fault.ts";
 import { formatReference } from "../oci/reference.ts";
 import { bundleArtifacts, type ManifestArtifact, mergeSkipped, type Skipped } from "./artifacts.ts";
+import { forEachBounded } from "./bounded.ts";
 import { parseBundles } from "./bundles.ts";
 import type { YamlFile } from "./documents.ts";
 import { eksdArtifacts } from "./eksd.ts";
 import { throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages } from "./images.ts";
 import type { ReadDocument } from "./reader.ts";
-import { displayUri, isHttp } from "./uri.ts";
+import type { ReleaseEntry } from "./release.ts";
+import { displayUri, isHttp, schemeOf } from "./uri.ts";
 import { BUNDLES_TITLE, type TitledFile } from "./wrap.ts";
 
 /** What may differ in the next run though the Bundles is the same. */
@@ -19,10 +21,20 @@ export interface UnpinnedInput {
   where: readonly string[];
 }
 
+/** The release that a Bundles belongs to, and the Release that is derived from it. */
+export interface KnownRelease {
+  entry: ReleaseEntry;
+  file: TitledFile;
+}
+
 /** Everything that an export of a Bundles wants. */
 export interface Collection {
   /** The Bundles' own number. */
   number: number;
+  /** The EKS Anywhere version that it belongs to, where that is known. */
+  version?: string;
+  /** Where a Release led to it. */
+  release?: KnownRelease;
   /** Images and charts of the Bundles, then the images of its EKS-D releases. */
   images: ImageArtifact[];
   /** `bundle-release.yaml` as published, then every file it points to; equal bytes may be there twice. */
@@ -66,10 +78,11 @@ async function fetchManifests(
   const failures: Fault[] = [];
   const contents = new Map<string, Uint8Array | undefined>();
   let total = 0;
-  await forEachBounded(new Set(manifests.map(({ uri }) => uri)), async (uri) => {
+  const titles = new Map(manifests.map(({ uri, title }) => [uri, title]));
+  await forEachBounded(titles, CONCURRENCY, async ([uri, title]) => {
     try {
       if (total > MAX_TOTAL_BYTES) throw new Fault(`the files before it exceed ${MAX_TOTAL_BYTES} bytes`);
-      const bytes = await read(uri);
+      const bytes = await read(uri, title);
       total += bytes?.length ?? 0;
       contents.set(uri, bytes);
     } catch (cause) {
@@ -119,17 +132,9 @@ function unpinnedTags(images: readonly ImageArtifact[]): UnpinnedInput[] {
 function unpinnedFiles(fetched: readonly Fetched[]): UnpinnedInput[] {
   const files = new Map<string, UnpinnedInput>();
   for (const { manifest } of fetched) {
-    if (!isHttp(manifest.uri)) continue;
+    if (!isHttp(manifest.uri) && schemeOf(manifest.uri) !== "oci") continue;
     const where = [...(files.get(manifest.uri)?.where ?? []), ...manifest.where];
     files.set(manifest.uri, { kind: "file", name: displayUri(manifest.uri), where });
   }
   return [...files.values()];
-}
-
-async function forEachBounded<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items[Symbol.iterator]();
-  const worker = async () => {
-    for (let next = queue.next(); next.done !== true; next = queue.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
 }

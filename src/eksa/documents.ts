@@ -60,6 +60,17 @@ export function parseYamlDocument<T>(file: YamlFile, type: DocumentType<T>): T {
   return readAs({ source: file.source, content }, type);
 }
 
+/**
+ * The one document of `file` with its numbers, booleans and nulls: for what is passed on as it is. Where it is
+ * read as a kind of document, `parseYamlDocument` is the way.
+ */
+export function parseYamlValues(file: YamlFile): unknown {
+  const text = decode(file);
+  const lines = new LineCounter();
+  const options = { ...OPTIONS, schema: "core", lineCounter: lines } as const;
+  return toPlain(file.source, lines, () => parseDocument(text, options));
+}
+
 /** Reads every document of `file` that holds anything, merge keys (`<<`) followed. */
 export function parseYamlDocuments(file: YamlFile): NumberedDocument[] {
   const lines = new LineCounter();

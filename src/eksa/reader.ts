@@ -4,12 +4,17 @@ import { resolve } from "node:path";
 import { Fault } from "../oci/fault.ts";
 import { displayUri, isHttp, schemeOf } from "./uri.ts";
 
-/** The bytes behind a URI, or undefined when nothing here can resolve such a URI (`embed:`). */
-export type ReadDocument = (uri: string) => Promise<Uint8Array | undefined>;
+/**
+ * The bytes behind a URI, or undefined when nothing here can resolve such a URI (`embed:`). `title`: one of those
+ * that it has in the artifact of its Bundles.
+ */
+export type ReadDocument = (uri: string, title: string) => Promise<Uint8Array | undefined>;
 
 export interface ReaderOptions {
   /** One way to the network: it decides on plain HTTP, proxies and retries. */
   http: (url: string) => Promise<Uint8Array>;
+  /** The one file of the artifact at an `oci://` URI. */
+  oci: (uri: string) => Promise<Uint8Array>;
   /** A path means something only in a Bundles that is a local file itself. */
   paths: "read" | "unresolved";
   /** What relative paths are relative to: the working directory, not the Bundles' folder. */
@@ -18,9 +23,15 @@ export interface ReaderOptions {
 
 export const MAX_FILE_BYTES = 32 * 1024 * 1024;
 
-export function createReader({ http, paths, directory }: ReaderOptions): ReadDocument {
+export function createReader({
+  http,
+  oci,
+  paths,
+  directory,
+}: ReaderOptions): (uri: string) => ReturnType<ReadDocument> {
   return async (uri) => {
     if (isHttp(uri)) return bounded(await http(uri), uri);
+    if (schemeOf(uri) === "oci") return bounded(await oci(uri), uri);
     if (schemeOf(uri) !== undefined || paths === "unresolved") return;
     const path = resolve(directory, uri);
     // A Bundles comes from elsewhere: what it names must not make us wait on a pipe or a terminal.

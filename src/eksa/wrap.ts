@@ -1,17 +1,11 @@
 import { type Descriptor, MEDIA_TYPE } from "../oci/descriptor.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
-import { describe, parseManifest } from "../oci/manifest.ts";
+import { describe, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
 import type { Node, Plan, Root } from "../oci/plan.ts";
-import {
-  compareBytewise,
-  formatReference,
-  isTag,
-  type Reference,
-  type RepositoryName,
-  repositoryName,
-} from "../oci/reference.ts";
+import { compareBytewise, formatReference, type RepositoryName, repositoryName } from "../oci/reference.ts";
 import { assertTitles } from "./titles.ts";
+import { tagOfVersion } from "./version.ts";
 
 /** A file, and its path below the folder that a consumer chooses. */
 export interface TitledFile {
@@ -31,9 +25,15 @@ export interface BundlesContent {
 /** The Bundles itself among the files of its artifact. */
 export const BUNDLES_TITLE = "bundle-release.yaml";
 export const BUNDLES_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.bundles.v1alpha1";
+/** The one file of a Release's artifact. */
+export const RELEASE_TITLE = "manifest.yaml";
+export const RELEASE_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.release.v1alpha1";
+export const TITLE_ANNOTATION = "org.opencontainers.image.title";
 
-const HOME = { registry: "public.ecr.aws", repository: "eks-anywhere/bundles" };
-const REPOSITORIES: ReadonlySet<RepositoryName> = new Set([repositoryName(HOME)]);
+const REGISTRY = "public.ecr.aws";
+const BUNDLES_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/bundles" };
+/** Where a Release is published; its tag is its version. */
+export const RELEASE_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/release-manifest" };
 const YAML_MEDIA_TYPE = "application/yaml";
 /** Spec: image-spec manifest.md, "Guidance for an Empty Descriptor". */
 const EMPTY_CONFIG = new TextEncoder().encode("{}");
@@ -48,66 +48,100 @@ export function wrapBundles({ number, version, files }: BundlesContent): Plan {
   if (bundles.length === 0) throw new Fault(`cannot wrap a Bundles without its \`${BUNDLES_TITLE}\``);
   const others = files.filter(({ title }) => title !== BUNDLES_TITLE);
   others.sort((a, b) => compareBytewise(a.title, b.title));
+  const tags = [`bundles-${number}`, ...(version === undefined ? [] : [tagOfVersion(version)])];
+  return wrap([...bundles, ...others], {
+    artifactType: BUNDLES_ARTIFACT_TYPE,
+    home: BUNDLES_REFERENCE,
+    tags,
+  });
+}
 
-  const config = blob(MEDIA_TYPE.ociEmpty, EMPTY_CONFIG);
-  const layers = [...bundles, ...others].map(({ title, bytes }) => ({
+/** A Release of one version, as `deriveRelease` writes it, as an OCI artifact. */
+export function wrapRelease(version: string, bytes: Uint8Array): Plan {
+  return wrap([{ title: RELEASE_TITLE, bytes }], {
+    artifactType: RELEASE_ARTIFACT_TYPE,
+    home: RELEASE_REFERENCE,
+    tags: [tagOfVersion(version)],
+  });
+}
+
+/**
+ * For registries that know no empty config: our artifacts in a plan, each with its own type as that of its
+ * config. By the digest of what it stands for.
+ */
+export function withTypedConfigs({ nodes }: Plan): Map<Digest, ManifestBytes> {
+  const variants = new Map<Digest, ManifestBytes>();
+  for (const { descriptor, bytes } of nodes.values()) {
+    const type = descriptor.artifactType;
+    if (bytes === undefined || (type !== BUNDLES_ARTIFACT_TYPE && type !== RELEASE_ARTIFACT_TYPE)) continue;
+    if (parseManifest(bytes).config?.mediaType !== MEDIA_TYPE.ociEmpty) continue;
+    const document = JSON.parse(new TextDecoder().decode(bytes));
+    const config = { ...document.config, mediaType: type };
+    variants.set(descriptor.digest, manifestOf({ ...document, config }));
+  }
+  return variants;
+}
+
+interface Wrapping {
+  artifactType: string;
+  home: { registry: string; repository: string };
+  tags: readonly string[];
+}
+
+/** One layer a file, in their order. */
+function wrap(files: readonly TitledFile[], { artifactType, home, tags }: Wrapping): Plan {
+  const repositories: ReadonlySet<RepositoryName> = new Set([repositoryName(home)]);
+  const config = blob(MEDIA_TYPE.ociEmpty, EMPTY_CONFIG, repositories);
+  const layers = files.map(({ title, bytes }) => ({
     title,
-    node: blob(YAML_MEDIA_TYPE, bytes),
+    node: blob(YAML_MEDIA_TYPE, bytes, repositories),
   }));
-  const manifest = manifestNode(config, layers);
+  const manifest = manifestNode(artifactType, config, layers);
   const nodes = new Map<Digest, Node>();
   for (const node of [config, ...layers.map(({ node }) => node), manifest]) {
     if (!nodes.has(node.descriptor.digest)) nodes.set(node.descriptor.digest, node);
   }
-  return { roots: rootsOf(manifest.descriptor, number, version), nodes };
+  const { descriptor } = manifest;
+  const roots = [...new Set(tags)].map((tag): Root => ({ reference: { ...home, tag }, descriptor }));
+  roots.sort((a, b) => compareBytewise(formatReference(a.reference), formatReference(b.reference)));
+  return { roots, nodes };
 }
 
-function blob(mediaType: string, bytes: Uint8Array): Node {
+function blob(mediaType: string, bytes: Uint8Array, repositories: ReadonlySet<RepositoryName>): Node {
   const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
-  return { descriptor, kind: "blob", children: [], repositories: REPOSITORIES, bytes };
+  return { descriptor, kind: "blob", children: [], repositories, bytes };
 }
 
 /** The order of the keys is part of the format: the same content must give the same digest for ever. */
-function manifestNode(config: Node, layers: readonly { title: string; node: Node }[]): Node {
+function manifestNode(
+  artifactType: string,
+  config: Node,
+  layers: readonly { title: string; node: Node }[],
+): Node {
   const document = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.ociManifest,
-    artifactType: BUNDLES_ARTIFACT_TYPE,
+    artifactType,
     config: plain(config.descriptor),
     layers: layers.map(({ title, node }) => ({
       ...plain(node.descriptor),
-      annotations: { "org.opencontainers.image.title": title },
+      annotations: { [TITLE_ANNOTATION]: title },
     })),
   };
-  const bytes = new TextEncoder().encode(JSON.stringify(document));
   const digests = [config, ...layers.map(({ node }) => node)].map(({ descriptor }) => descriptor.digest);
   return {
-    descriptor: describe(parseManifest(bytes), digestOf(bytes), bytes.length),
+    ...manifestOf(document),
     kind: "manifest",
     children: [...new Set(digests)],
-    repositories: REPOSITORIES,
-    bytes,
+    repositories: config.repositories,
   };
+}
+
+function manifestOf(document: object): ManifestBytes {
+  const bytes = new TextEncoder().encode(JSON.stringify(document));
+  return { descriptor: describe(parseManifest(bytes), digestOf(bytes), bytes.length), bytes };
 }
 
 function plain({ mediaType, digest, size }: Descriptor): Descriptor {
   return { mediaType, digest, size };
-}
-
-function rootsOf(descriptor: Descriptor, number: number, version: string | undefined): Root[] {
-  const tags = [`bundles-${number}`];
-  if (version !== undefined) tags.push(tagOfVersion(version));
-  const references = [...new Set(tags)].map((tag): Reference => ({ ...HOME, tag }));
-  references.sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
-  return references.map((reference) => ({ reference, descriptor }));
-}
-
-/** A tag has no `+`. */
-function tagOfVersion(version: string): string {
-  const tag = version.replaceAll("+", "_");
-  if (isTag(tag)) return tag;
-  throw new Fault(`cannot tag a Bundles with the version \`${version.slice(0, 200)}\``, {
-    hint: "a version looks like `v0.26.1`",
-    kind: "usage",
-  });
 }

@@ -36,8 +36,11 @@ export class RegistryAudit implements Sink {
   readonly #registries: Registries;
   readonly #source: RegistrySource;
   readonly #plan: Plan;
+  readonly #variants: ReadonlyMap<Digest, Digest>;
 
-  constructor(registries: Registries, plan: Plan) {
+  /** `variants`: what may stand in the place of a manifest. */
+  constructor(registries: Registries, plan: Plan, variants: ReadonlyMap<Digest, Digest> = new Map()) {
+    this.#variants = variants;
     this.#registries = registries;
     this.#source = new RegistrySource(registries);
     this.#plan = plan;
@@ -60,7 +63,7 @@ export class RegistryAudit implements Sink {
     if (tag !== undefined) {
       await this.#note({ digest, place, tag }, async () => {
         const found = await storedDigest(this.#place(place), tag);
-        if (found === digest) return;
+        if (found === digest || (found !== undefined && found === this.#variants.get(digest))) return;
         return found === undefined
           ? { kind: "missing", detail: "there is no such tag" }
           : { kind: "different", detail: `the tag stands for ${found}` };
@@ -71,8 +74,14 @@ export class RegistryAudit implements Sink {
   }
 
   async #manifest({ descriptor }: Node, name: RepositoryName): Promise<Verdict> {
-    const { digest } = descriptor;
-    await this.#source.manifest({ ...parseRepositoryName(name), digest });
+    const place = parseRepositoryName(name);
+    const variant = this.#variants.get(descriptor.digest);
+    try {
+      await this.#source.manifest({ ...place, digest: descriptor.digest });
+    } catch (error) {
+      if (variant === undefined || verdictOn(error).kind !== "missing") throw error;
+      await this.#source.manifest({ ...place, digest: variant });
+    }
     return undefined;
   }
 

@@ -110,6 +110,12 @@ export function isImmutable(error: unknown): boolean {
   return !error.errors.some(({ code }) => code !== undefined && OTHER_REASONS.has(code));
 }
 
+/** Whether a registry does not accept manifests like this one; `found`: what the tag has stood for so far. */
+export function isUnacceptable(error: unknown, found: string | undefined): boolean {
+  if (!(error instanceof AnswerFault) || ![400, 405, 406, 415, 422].includes(error.status)) return false;
+  return found === undefined || !isImmutable(error);
+}
+
 /** A tag that moves with every release. */
 export function isFloating(tag: string): boolean {
   return tag === "latest" || /^v\d+-\d+-latest$/.test(tag);

@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
+import type { ManifestBytes } from "../oci/manifest.ts";
 import type { Content, Node, Outcome, Root, Sink } from "../oci/plan.ts";
 import {
   formatReference,
@@ -13,7 +14,14 @@ import { isEcr } from "./ecr.ts";
 import { heldContent } from "./held-content.ts";
 import { Mounts } from "./mounts.ts";
 import { ReferrersSink } from "./referrers-sink.ts";
-import { isFloating, isImmutable, type NamedManifest, sendManifest, storedDigest } from "./sink-manifests.ts";
+import {
+  isFloating,
+  isImmutable,
+  isUnacceptable,
+  type NamedManifest,
+  sendManifest,
+  storedDigest,
+} from "./sink-manifests.ts";
 import { upload } from "./upload.ts";
 import { UploadManner } from "./upload-manner.ts";
 import { holdsBlob, type UploadTarget } from "./upload-target.ts";
@@ -23,6 +31,10 @@ export interface RegistrySinkOptions {
   warn?: (message: string) => void;
   /** Repositories that hold a blob of which the source has no content. Default: none. */
   known?: ReadonlyMap<Digest, RepositoryName>;
+  /** `HOST/REPOSITORY:TAG` that are meant to move; of any other that does, `warn` is told. Default: none. */
+  movable?: ReadonlySet<string>;
+  /** What takes a tagged manifest's place where a registry does not accept that. Default: nothing. */
+  variants?: ReadonlyMap<Digest, ManifestBytes>;
 }
 
 /** A registry as a sink: each blob is sent once and mounted into every other repository that wants it. */
@@ -30,6 +42,8 @@ export class RegistrySink implements Sink {
   readonly #registries: Registries;
   readonly #warn: (message: string) => void;
   readonly #known: ReadonlyMap<Digest, RepositoryName>;
+  readonly #movable: ReadonlySet<string>;
+  readonly #variants: ReadonlyMap<Digest, ManifestBytes>;
   readonly #manners = new Map<string, UploadManner>();
   readonly #mounts = new Mounts();
   readonly #referrers = new ReferrersSink();
@@ -38,12 +52,11 @@ export class RegistrySink implements Sink {
   /** `REPOSITORY@DIGEST` of what will be put under a tag, which stores it under its digest as well. */
   readonly #tagged: ReadonlySet<string>;
 
-  constructor(
-    registries: Registries,
-    roots: readonly Root[],
-    { warn = () => {}, known = new Map() }: RegistrySinkOptions = {},
-  ) {
+  constructor(registries: Registries, roots: readonly Root[], options: RegistrySinkOptions = {}) {
+    const { warn = () => {}, known = new Map(), movable = new Set(), variants = new Map() } = options;
     this.#registries = registries;
+    this.#movable = movable;
+    this.#variants = variants;
     this.#known = known;
     const said = new Set<string>();
     this.#warn = (message) => {
@@ -71,11 +84,20 @@ export class RegistrySink implements Sink {
     const found = await storedDigest(target, tag);
     const { digest } = descriptor;
     if (found === digest) return this.#referrers.enter(target, { digest, ...manifest });
+    const variant = this.#variants.get(digest);
+    if (found !== undefined && found === variant?.descriptor.digest) return;
+    const name = formatReference({ registry, repository, tag });
     try {
-      await this.#send(target, { reference: tag, digest, ...manifest });
+      const stored = await this.#sendEither(
+        target,
+        { reference: tag, digest, ...manifest },
+        { found, variant },
+      );
+      if (found !== undefined && !this.#movable.has(name)) {
+        this.#warn(`the tag ${name} stands for ${stored} now, and stood for ${found} before`);
+      }
     } catch (error) {
       if (found === undefined || !isImmutable(error)) throw error;
-      const name = formatReference({ registry, repository, tag });
       const message = `cannot move the tag ${name}: it is immutable, and stands for ${found}, not ${digest}`;
       if (!isFloating(tag)) {
         throw new Fault(message, {
@@ -86,6 +108,29 @@ export class RegistrySink implements Sink {
       // What is found by digest must be there all the same.
       await this.#send(target, { reference: digest, digest, ...manifest });
       this.#warn(message);
+    }
+  }
+
+  /** Puts a manifest, or its variant where the registry does not accept it; returns the digest that it holds then. */
+  async #sendEither(
+    target: UploadTarget,
+    manifest: NamedManifest,
+    { found, variant }: { found: string | undefined; variant: ManifestBytes | undefined },
+  ): Promise<Digest> {
+    try {
+      await this.#send(target, manifest);
+      return manifest.digest;
+    } catch (error) {
+      if (variant === undefined || !isUnacceptable(error, found)) throw error;
+      const { descriptor, bytes } = variant;
+      const { digest, mediaType } = descriptor;
+      await this.#send(target, { reference: manifest.reference, digest, mediaType, bytes }).catch(() => {
+        throw error;
+      });
+      this.#warn(
+        `${target.repository}:${manifest.reference} is ${digest} in this registry, not ${manifest.digest}: it takes no artifact with an empty config`,
+      );
+      return digest;
     }
   }
 

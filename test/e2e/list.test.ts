@@ -147,9 +147,12 @@ describe("images", () => {
 
 describe("a list is of an archive or of a selection", () => {
   test.each<[string, string[], string]>([
-    ["neither", [], "either `--input FILE` or `--bundles-override SRC`"],
     ["both", ["-i", "a.tar", "--bundles-override", "b.yaml"], "`--input` and `--bundles-override` together"],
-    ["a selection's flag with an archive", ["-i", "a.tar", "--exclude", "x"], "`--exclude` without"],
+    [
+      "a selection's flag with an archive",
+      ["-i", "a.tar", "--exclude", "x"],
+      "`--input` and `--exclude` together",
+    ],
   ])("%s is a mistake", async (_, flags, says) => {
     const { status, stdout, stderr } = await list("artifacts", ...flags);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });

@@ -66,6 +66,11 @@ test.each<[string, (work: string) => string[], RegExp]>([
     (work) => ["-o", join(work, "b.yaml"), "--bundles-override", join(work, "b.yaml")],
     /is the Bundles/,
   ],
+  [
+    "its own Release",
+    (work) => ["-o", join(work, "b.yaml"), "--release-manifest", join(work, "b.yaml")],
+    /is the Release/,
+  ],
   ["a device", (work) => ["-o", "/dev/null", "--bundles-override", join(work, "b.yaml")], /is a device/],
   ["a folder", (work) => ["-o", work, "--bundles-override", join(work, "b.yaml")], /is a folder/],
 ])("%s is no output, even by force", async (_, flags, message) => {

@@ -115,6 +115,7 @@ const OTHERS: [string, string[]][] = [
   ["--include-signatures", []],
   ["--split-size 2MB", []],
   ["--eksa-version v0.22.0", []],
+  ["--release-manifest manifest.yaml", []],
   ["--exclude r.io/one:v1", []],
 ];
 

@@ -23,20 +23,22 @@ function reader(paths: "read" | "unresolved", body = new Uint8Array(1)) {
     asked.push(url);
     return body;
   };
-  return { asked, read: createReader({ http, paths, directory }) };
+  return { asked, read: createReader({ http, oci: http, paths, directory }) };
 }
 
 describe("a URI", () => {
-  test.each(["https://a.example/x.yaml", "http://127.0.0.1:1/x.yaml", "HTTPS://a.example/x.yaml"])(
-    "%s is asked for over http",
-    async (url) => {
-      const { asked, read } = reader("unresolved");
-      expect(await read(url)).toHaveLength(1);
-      expect(asked).toEqual([url]);
-    },
-  );
+  test.each([
+    "https://a.example/x.yaml",
+    "http://127.0.0.1:1/x.yaml",
+    "HTTPS://a.example/x.yaml",
+    "oci://a.example/x:1",
+  ])("%s is asked for over the network", async (url) => {
+    const { asked, read } = reader("unresolved");
+    expect(await read(url)).toHaveLength(1);
+    expect(asked).toEqual([url]);
+  });
 
-  test.each(["embed:///config/x.yaml", "oci://a.example/x:1", "s3://bucket/x.yaml", "file:///etc/passwd"])(
+  test.each(["embed:///config/x.yaml", "s3://bucket/x.yaml", "file:///etc/passwd"])(
     "%s cannot be resolved, which is no failure",
     async (uri) => {
       const { asked, read } = reader("read");

@@ -24,6 +24,8 @@ export interface OnlineRelease {
   registry: TestRegistry;
   /** `--mirror HOST=URL` for every host that the release names. */
   mirrors: string[];
+  /** `/HOST/PATH` of every file that was asked for. */
+  askedFiles: string[];
   stop(): Promise<void>;
 }
 
@@ -92,6 +94,7 @@ export async function putOnline(
   const hosts = new Set([...release.documents.keys()].map((url) => new URL(url).host));
   return {
     registry,
+    askedFiles: files.asked,
     mirrors: [
       ...[...registries].map((host) => `${host}=${registry.url}`),
       ...[...hosts].map((host) => `${host}=${files.url}/${host}`),
@@ -102,8 +105,17 @@ export async function putOnline(
   };
 }
 
+/** Documents behind a file server in place of their hosts. */
+interface ServedDocuments {
+  url: string;
+  /** `/HOST/PATH` of every request. */
+  asked: string[];
+  stop(): Promise<void>;
+}
+
 /** Serves each document below its host's name. */
-function serveDocuments(documents: ReadonlyMap<string, string>): { url: string; stop(): Promise<void> } {
+function serveDocuments(documents: ReadonlyMap<string, string>): ServedDocuments {
+  const asked: string[] = [];
   const pages = new Map(
     [...documents].map(([url, text]) => [`/${new URL(url).host}${new URL(url).pathname}`, text]),
   );
@@ -111,11 +123,13 @@ function serveDocuments(documents: ReadonlyMap<string, string>): { url: string; 
     hostname: "127.0.0.1",
     port: 0,
     fetch(request) {
-      const text = pages.get(new URL(request.url).pathname);
+      const { pathname } = new URL(request.url);
+      asked.push(pathname);
+      const text = pages.get(pathname);
       return text === undefined ? new Response("not found\n", { status: 404 }) : new Response(text);
     },
   });
-  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
+  return { url: `http://127.0.0.1:${server.port}`, asked, stop: () => server.stop(true) };
 }
 
 /** `HOST/REPOSITORY:TAG`, or `HOST/REPOSITORY@DIGEST`, which has no tag. */
