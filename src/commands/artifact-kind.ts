@@ -1,3 +1,4 @@
+import { isPackageBundle } from "../eksa/package-bundle.ts";
 import { BUNDLES_ARTIFACT_TYPE, RELEASE_ARTIFACT_TYPE } from "../eksa/wrap.ts";
 import { isImageConfigType } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -29,6 +30,8 @@ interface Below {
 function kindOf({ reference, nameless }: Root, below: readonly Below[]): ArtifactKind {
   const manifests = below.map(({ manifest }) => manifest);
   if (nameless || SIGNATURE_TAG.test(reference.tag ?? "")) return "referrer";
+  // It has no type of its own.
+  if (isPackageBundle(reference)) return "manifest";
   if (manifests.some(isImage)) return "image";
   if (manifests.some(({ config }) => config?.mediaType === CHART_CONFIG)) return "chart";
   if (manifests.some(({ artifactType }) => YAML_ARTIFACTS.has(artifactType ?? ""))) return "manifest";

@@ -24,6 +24,7 @@ const DECISIVE = [
   "releaseManifest",
   "eksaVersion",
   "exclude",
+  "includePackages",
   "includeSignatures",
   "since",
   "splitSize",

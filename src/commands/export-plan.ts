@@ -4,7 +4,7 @@ import { wrapBundles, wrapRelease } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
-import type { RegistrySource } from "../registry/source.ts";
+import { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
 import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
 import { resolveWithReferrers } from "../transfer/referrers.ts";
@@ -13,6 +13,7 @@ import { exclude } from "./exclude.ts";
 import type { ExportRun } from "./export.ts";
 import { failWith } from "./failures.ts";
 import type { Network } from "./network.ts";
+import { withPackages } from "./packages.ts";
 import { chooseBundles } from "./release-source.ts";
 import type { RunReport } from "./report.ts";
 
@@ -20,20 +21,26 @@ import type { RunReport } from "./report.ts";
 export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
   values: Pick<
     ExportRun["values"],
-    "bundlesOverride" | "releaseManifest" | "eksaVersion" | "exclude" | "includeSignatures" | "jobs"
+    | "bundlesOverride"
+    | "releaseManifest"
+    | "eksaVersion"
+    | "exclude"
+    | "includePackages"
+    | "includeSignatures"
+    | "jobs"
   > & { report: string | false | undefined };
 };
 
-/** Reads the Bundles and every document it points to. */
-export async function collect(
-  run: Pick<SelectionRun, "values" | "directory" | "log">,
-  network: Network,
-): Promise<Collection> {
+/** Reads the Bundles and every document it points to, package bundles included where they are wanted. */
+export async function collect(run: SelectionRun, network: Network): Promise<Collection> {
   const { file, read, isWhole, ...known } = await chooseBundles(run, network);
   const found = await collectArtifacts(file, read);
   // Files out of one artifact are pinned by its digests.
   const unpinned = found.unpinned.filter(({ kind }) => !(isWhole && kind === "file"));
-  const collection = { ...found, ...known, unpinned };
+  const named = { ...found, ...known, unpinned };
+  const collection = run.values.includePackages
+    ? await withPackages(run, named, new RegistrySource(network.registries))
+    : named;
   reportSkipped(run.log, collection.skipped);
   reportUnpinned(run.log, collection.unpinned);
   return collection;
@@ -71,12 +78,11 @@ export async function makePlan(
   const signed = values.includeSignatures;
   const alsoSigned = signed ? ", and what signs or describes them" : "";
   log.info(`reading the manifests of ${references.length} images and charts${alsoSigned}`);
-  const { plan, failures } = await (signed ? resolveWithReferrers : resolve)(source, references, {
-    jobs: values.jobs,
-  });
+  const resolved = await (signed ? resolveWithReferrers : resolve)(source, references, { jobs: values.jobs });
   // What was not waited for is not missing.
   signal.throwIfAborted();
-  const whole = joinPlans([wrapped, plan]);
+  const whole = joinPlans([wrapped, resolved.plan]);
+  const failures = [...collection.failures, ...resolved.failures];
   assertOneDigestAName(whole.roots);
   report.planned(whole);
   report.unresolved(failures);
@@ -90,7 +96,7 @@ export async function makePlan(
             hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
           }
         : {
-            message: `cannot ${verb}: ${failures.length} of ${references.length} images and charts cannot be found`,
+            message: `cannot ${verb}: ${failures.length} of ${references.length + collection.failures.length} images and charts cannot be found`,
             hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
           }),
       report: values.report,

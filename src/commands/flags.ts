@@ -46,6 +46,11 @@ export const SELECTION_FLAGS = {
     type: "boolean",
     description: "take the signatures and other referrers of every manifest along",
   },
+  includePackages: {
+    type: "boolean",
+    description:
+      "the curated packages too: package bundle, charts, images; their registry wants a login to Amazon ECR",
+  },
 } as const satisfies Flags;
 
 /**

@@ -48,12 +48,15 @@ async function imagesOfArchives(run: ListRun): Promise<Image[]> {
 async function imagesOf(run: ListRun, selection: SelectionRun): Promise<Image[]> {
   const { values, log, environment, signal } = run;
   const network = openNetwork({ values, environment, signal, log, onWait: (text) => log.info(text) });
-  const { images } = await collect(selection, network);
+  const { images, failures: unread } = await collect(selection, network);
   const { kept } = exclude(images, values.exclude);
   const wanted = kept.filter(({ kind }) => kind === "image");
   const source = new RegistrySource(network.registries);
   const found: Image[] = [];
-  const failures: Failure[] = [];
+  const failures: Failure[] = unread.map(({ reference, error }) => ({
+    what: formatReference(reference),
+    error,
+  }));
   await forEachBounded(wanted, values.jobs, async ({ reference }) => {
     try {
       const digest = reference.digest ?? (await source.manifest(reference)).descriptor.digest;
@@ -64,7 +67,7 @@ async function imagesOf(run: ListRun, selection: SelectionRun): Promise<Image[]>
   });
   signal.throwIfAborted();
   failWith(log, failures, {
-    message: `cannot list: the digests of ${failures.length} of ${wanted.length} images cannot be found`,
+    message: `cannot list: the digests of ${failures.length} of ${wanted.length + unread.length} images cannot be found`,
     hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
     report: false,
   });

@@ -42,6 +42,7 @@ export function selectionOf(
     "releaseManifest",
     "eksaVersion",
     "exclude",
+    "includePackages",
     "includeSignatures",
     "caFile",
     "mirror",

@@ -1,5 +1,5 @@
 import { Fault } from "../oci/fault.ts";
-import { formatReference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import { bundleArtifacts, type ManifestArtifact, mergeSkipped, type Skipped } from "./artifacts.ts";
 import { forEachBounded } from "./bounded.ts";
 import { parseBundles } from "./bundles.ts";
@@ -7,6 +7,7 @@ import type { YamlFile } from "./documents.ts";
 import { eksdArtifacts } from "./eksd.ts";
 import { throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages } from "./images.ts";
+import { type PackageController, packageControllers } from "./package-bundle.ts";
 import type { ReadDocument } from "./reader.ts";
 import type { ReleaseEntry } from "./release.ts";
 import { displayUri, isHttp, schemeOf } from "./uri.ts";
@@ -41,6 +42,10 @@ export interface Collection {
   files: TitledFile[];
   skipped: Skipped[];
   unpinned: UnpinnedInput[];
+  /** Where the curated packages of each Kubernetes version are named. */
+  packageControllers: PackageController[];
+  /** What is wanted and could not be read: told with all else that cannot be found. */
+  failures: readonly { reference: Reference; error: unknown }[];
 }
 
 interface Fetched {
@@ -68,6 +73,8 @@ export async function collectArtifacts(bundles: YamlFile, read: ReadDocument): P
     ],
     skipped: mergeSkipped([...named.skipped, ...unresolved, ...releases.skipped]),
     unpinned: [...unpinnedTags(images), ...unpinnedFiles(fetched)],
+    packageControllers: packageControllers(parsed),
+    failures: [],
   };
 }
 

@@ -35,7 +35,7 @@ export interface NumberedDocument {
 }
 
 /** Sixty times the largest Bundles published so far. */
-const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 const MAX_DOCUMENTS = 1000;
 const MAX_ALIASES = 100;
 const MAX_DEPTH = 64;

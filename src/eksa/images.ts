@@ -3,9 +3,10 @@ import { Fault } from "../oci/fault.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 import { throwAll } from "./failures.ts";
 
-/** What a registry holds: an image, or a chart that is kept like one. */
+/** What a registry holds: an image, or what is kept like one. */
 export interface ImageArtifact {
-  kind: "image" | "chart";
+  /** A `manifest` is a YAML file: the package bundle of a Kubernetes version. */
+  kind: "image" | "chart" | "manifest";
   /** The tag is what it is called; the digest, where the document names one, what is fetched. */
   reference: Reference;
   /** Every place that names it, for messages: `versionsBundles[0].certManager.webhook`. */

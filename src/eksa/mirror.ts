@@ -18,9 +18,10 @@ export interface Move {
 }
 
 export const PUBLIC_REGISTRY = "public.ecr.aws";
+const PACKAGES_ACCOUNT = "783794618700";
 /** The accounts that serve curated packages, and the project that `import images` puts before their paths. */
 const PACKAGE_PROJECTS = new Map([
-  ["783794618700", "eks-anywhere"],
+  [PACKAGES_ACCOUNT, "eks-anywhere"],
   ["067575901363", "x3k6m8v0"],
 ]);
 const PRIVATE_ECR = /^([0-9]{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com$/;
@@ -52,10 +53,21 @@ export function mapRoot({ reference, nameless }: Root, target: Target): Referenc
 /** What comes before the path of everything from `registry`; empty for nothing, undefined where it has no place. */
 function namespaceFor(registry: string, target: Target): string | undefined {
   const host = registry.toLowerCase();
-  if (target.ociNamespaces !== undefined) return target.ociNamespaces.get(host);
   const account = PRIVATE_ECR.exec(host)?.[1] ?? "";
+  if (target.ociNamespaces !== undefined) {
+    return target.ociNamespaces.get(host) ?? packagesNamespace(account, target.ociNamespaces);
+  }
   const own = host === PUBLIC_REGISTRY ? "" : (PACKAGE_PROJECTS.get(account) ?? host.replace(":", "_"));
   return [target.namespace, own].filter((part) => part !== "").join("/");
+}
+
+/**
+ * A cluster has one mirror for curated packages, and takes them all from there whatever the region that it names.
+ * Source: eks-anywhere, `DefaultCuratedPackagesRegistryRegex` in pkg/constants/constants.go.
+ */
+function packagesNamespace(account: string, ociNamespaces: ReadonlyMap<string, string>): string | undefined {
+  if (account !== PACKAGES_ACCOUNT) return;
+  return [...ociNamespaces].find(([registry]) => PRIVATE_ECR.exec(registry)?.[1] === PACKAGES_ACCOUNT)?.[1];
 }
 
 /** Fails where roots have no place at the target, or two of them the same one: before anything is sent. */

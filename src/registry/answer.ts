@@ -2,7 +2,7 @@ import { readStart } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
 import { isRetryable, type PassingStatus, passingStatus, pause, type RetryPolicy } from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
-import { isEcr } from "./ecr.ts";
+import { isEcr, loginCommand } from "./ecr.ts";
 import { formatEndpoint } from "./endpoint.ts";
 import { parseErrors, type ReportedError } from "./errors.ts";
 
@@ -95,12 +95,18 @@ function hintFor(
   if (method === "PUT" && url.pathname.includes("/manifests/") && isAboutManifest(url, errors)) {
     return "the registry does not take this manifest as it was published, and another one would have another digest: leave the artifact out when you export (`--exclude`), or have it published anew";
   }
+  const login = loginCommand(url.host);
   switch (status) {
     case 401:
+      if (login !== undefined) return `log in with \`${login}\``;
       return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well";
     case 403:
       // The ping brings no login that could be changed.
       if (url.pathname === formatEndpoint({ kind: "ping" }).path) return;
+      // What it answers to a login that has expired, too.
+      if (login !== undefined) {
+        return `log in again with \`${login}\`, or give the account the right to do this`;
+      }
       return "give the account the right to do this, or log in as another; some registries say so of a full quota, too";
     case 413:
       return "raise the body size that the proxy before the registry allows";

@@ -18,3 +18,14 @@ export function createCommand(host: string, repository: string): string | undefi
   const name = repository.slice(repository.indexOf("/") + 1);
   return `aws ecr-public create-repository --repository-name ${name} --region us-east-1`;
 }
+
+/** The command that logs in, for 12 hours; undefined where the host is not Amazon ECR. */
+export function loginCommand(host: string): string | undefined {
+  const region = PRIVATE.exec(host)?.[1];
+  if (region === undefined && !PUBLIC.test(host)) return;
+  const password =
+    region === undefined
+      ? "aws ecr-public get-login-password --region us-east-1"
+      : `aws ecr get-login-password --region ${region}`;
+  return `${password} | docker login --username AWS --password-stdin ${host}`;
+}

@@ -152,6 +152,8 @@ describe("where a cluster's nodes look", () => {
     ["Public.ECR.aws/x:v1", SPREAD, "h:8443/mirror/x:v1"],
     // Nothing of our own is put before it.
     [`${PACKAGES}/p:1`, SPREAD, "h:8443/pkgs/p:1"],
+    // Of curated packages a cluster has one mirror, whatever the region.
+    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", SPREAD, "h:8443/pkgs/p:1"],
     ["067575901363.dkr.ecr.us-west-2.amazonaws.com/p:1", SPREAD, "h:8443/p:1"],
     ["quay.io:8443/x:1", SPREAD, "h:8443/a/b/x:1"],
   ])("%s with %j is %s", (source, entries, expected) => {
@@ -161,7 +163,9 @@ describe("where a cluster's nodes look", () => {
 
   test.each<[string, Record<string, string> | undefined]>([
     [`${PACKAGES}/p:1`, undefined],
-    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", SPREAD],
+    ["067575901363.dkr.ecr.eu-west-1.amazonaws.com/p:1", SPREAD],
+    ["123456789012.dkr.ecr.us-west-2.amazonaws.com/p:1", SPREAD],
+    ["evil.783794618700.dkr.ecr.us-west-2.amazonaws.com/p:1", SPREAD],
     ["quay.io/x:1", SPREAD],
     ["public.ecr.aws/x:1", { "quay.io": "q" }],
   ])("there is no place for %s with %j", async (source, entries) => {

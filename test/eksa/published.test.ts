@@ -5,7 +5,10 @@ import { bundleArtifacts } from "../../src/eksa/artifacts.ts";
 import { parseBundles } from "../../src/eksa/bundles.ts";
 import { collectArtifacts } from "../../src/eksa/collect.ts";
 import { eksdArtifacts } from "../../src/eksa/eksd.ts";
+import { mergeImages } from "../../src/eksa/images.ts";
+import { parsePackageBundle, stageOf } from "../../src/eksa/package-bundle.ts";
 import { wrapBundles } from "../../src/eksa/wrap.ts";
+import { formatReference, parseReference } from "../../src/oci/reference.ts";
 import { faultOf } from "../support/faults.ts";
 
 /** Documents as published, kept beside the checkout. */
@@ -50,6 +53,36 @@ describe.skipIf(absent)("published documents", () => {
   ])("%s holds 17 images and 45 archives", (name) => {
     const { images, skipped } = eksdArtifacts(file(name));
     expect([images.length, skipped.flatMap(({ where }) => where).length]).toEqual([17, 45]);
+  });
+
+  /**
+   * Counted with PyYAML's BaseLoader over `spec.packages[].source.versions[]`: versions; distinct (repository,
+   * name, digest); images; distinct (repository, digest). `grep -c`: 11 `- name:`; 38 `digest:` = 11 + 27.
+   */
+  test("package-bundle-v1-24-116.yaml holds what was counted by other means, all pinned", () => {
+    const bundle = parseReference("public.ecr.aws/eks-anywhere/eks-anywhere-packages-bundles:v1-24-latest");
+    const { name, charts, images } = parsePackageBundle(
+      file("package-bundle-v1-24-116.yaml"),
+      stageOf(bundle),
+    );
+    const distinct = [charts, images].map((all) => mergeImages(all).length);
+    expect([name, charts.length, distinct[0], images.length, distinct[1]]).toEqual([
+      "v1-24-116",
+      11,
+      11,
+      27,
+      24,
+    ]);
+    const text = file("package-bundle-v1-24-116.yaml").bytes;
+    const digests = new Set(new TextDecoder().decode(text).match(/sha256:[0-9a-f]{64}/g));
+    expect(new Set([...charts, ...images].map(({ reference }) => reference.digest as string))).toEqual(
+      digests,
+    );
+    const names = [charts[1], images[1]].map((one) => one && formatReference(one.reference));
+    expect(names).toEqual([
+      "public.ecr.aws/eks-anywhere/adot/charts/aws-otel-collector:0.23.0-8dcf5fb5a1502a1da44c3e4c0552a13fa125fb74",
+      "783794618700.dkr.ecr.us-west-2.amazonaws.com/adot/aws-observability/aws-otel-collector@sha256:17a22ee980451499334c2e59bba59e5d601c359c21738c5d5cfce93f33e8653a",
+    ]);
   });
 
   test("a Bundles with an EKS-D release becomes one artifact that holds every file", async () => {

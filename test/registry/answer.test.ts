@@ -102,3 +102,18 @@ test("an error that is compressed unasked is read", async () => {
   const server = await started(serve(() => new Response(body, { status: 502, headers })));
   expect(await messageFrom(server)).toEndWith(SAYS);
 });
+
+const PACKAGES = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
+const CHINA = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
+
+test.each([
+  [PACKAGES, 401, "log in with", "aws ecr get-login-password --region us-west-2"],
+  [PACKAGES, 403, "log in again with", "aws ecr get-login-password --region us-west-2"],
+  [CHINA, 401, "log in with", "aws ecr get-login-password --region cn-north-1"],
+  ["public.ecr.aws", 401, "log in with", "aws ecr-public get-login-password --region us-east-1"],
+] as const)("%s, which answers %d, says how to log in there", async (host, status, words, password) => {
+  const answer = Response.json({ errors: [{ code: "DENIED", message: "no" }] }, { status });
+  const url = new URL(`https://${host}/v2/a/b/manifests/v1`);
+  const command = `${password} | docker login --username AWS --password-stdin ${host}`;
+  expect((await answerFault(answer, { method: "GET", url })).hint).toStartWith(`${words} \`${command}\``);
+});

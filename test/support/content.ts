@@ -124,12 +124,12 @@ function attestation(subject: Descriptor): TestContent {
   return { ...content, root: { ...content.root, platform, annotations } };
 }
 
-/** A helm chart as helm pushes it; `name` is its folder in the archive, too. */
-export async function chart(name: string, version: string): Promise<TestContent> {
+/** A helm chart as helm pushes it; `name` is its folder in the archive, too. `values` is YAML. */
+export async function chart(name: string, version: string, values = "{}\n"): Promise<TestContent> {
   const metadata = { apiVersion: "v2", name, version };
   const archive = await tarOf({
     [`${name}/Chart.yaml`]: new TextEncoder().encode(`apiVersion: v2\nname: ${name}\nversion: ${version}\n`),
-    [`${name}/values.yaml`]: new TextEncoder().encode("{}\n"),
+    [`${name}/values.yaml`]: new TextEncoder().encode(values),
   });
   return manifestOf(MEDIA_TYPE.ociManifest, {
     config: blob("application/vnd.cncf.helm.config.v1+json", jsonBytes(metadata)),
