@@ -193,7 +193,7 @@ function cannotWrite({ output }: Workplace, cause: unknown): Fault {
 
 function decisiveOf({ values, directory }: ExportRun): Record<string, unknown> {
   const given = DECISIVE.map((key) => [key, values[key]] as const);
-  const { bundlesOverride, releaseManifest, since } = values;
+  const { bundlesOverride, releaseManifest, signature, signatureKey, since } = values;
   // The same name in another folder is another file; the same address signed anew is the same file.
   const sources = Object.entries({ bundlesOverride, releaseManifest }).flatMap(([key, source]) => {
     if (source === undefined) return [];
@@ -204,6 +204,9 @@ function decisiveOf({ values, directory }: ExportRun): Record<string, unknown> {
     ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
     ...Object.fromEntries(sources),
     since: since.map((path) => resolvePath(directory, path)),
+    // They decide whether anything is written at all: what one run let pass, another may not.
+    ...(signature === "auto" ? {} : { signature }),
+    ...(signatureKey === undefined ? {} : { signatureKey: resolvePath(directory, signatureKey) }),
   };
 }
 

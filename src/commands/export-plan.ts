@@ -1,5 +1,10 @@
 import type { Skipped } from "../eksa/artifacts.ts";
-import { type Collection, collectArtifacts, type UnpinnedInput } from "../eksa/collect.ts";
+import {
+  type AcceptBundles,
+  type Collection,
+  collectArtifacts,
+  type UnpinnedInput,
+} from "../eksa/collect.ts";
 import { wrapBundles, wrapRelease } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan } from "../oci/plan.ts";
@@ -31,10 +36,17 @@ export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
   > & { report: string | false | undefined };
 };
 
-/** Reads the Bundles and every document it points to, package bundles included where they are wanted. */
-export async function collect(run: SelectionRun, network: Network): Promise<Collection> {
+/**
+ * Reads the Bundles and every document it points to, package bundles included where they are wanted; these only
+ * if `accept` does not fail on the Bundles.
+ */
+export async function collect(
+  run: SelectionRun,
+  network: Network,
+  accept?: AcceptBundles,
+): Promise<Collection> {
   const { file, read, isWhole, ...known } = await chooseBundles(run, network);
-  const found = await collectArtifacts(file, read);
+  const found = await collectArtifacts(file, read, accept);
   // Files out of one artifact are pinned by its digests.
   const unpinned = found.unpinned.filter(({ kind }) => !(isWhole && kind === "file"));
   const named = { ...found, ...known, unpinned };

@@ -19,10 +19,11 @@ import { defineCommand, type Run } from "./command.ts";
 import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
 import { assertCanPipe, writeToPipe } from "./export-pipe.ts";
 import { collect, makePlan } from "./export-plan.ts";
-import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
+import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
 import { openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
 import { RunReport } from "./report.ts";
+import { SignatureCheck } from "./signature.ts";
 import { deltaOf } from "./since.ts";
 
 const LINE = defineCommandLine({
@@ -58,6 +59,7 @@ const LINE = defineCommandLine({
       type: "boolean",
       description: "resolve again instead of going on with an interrupted plan; what it fetched is used",
     },
+    ...SIGNATURE_FLAGS,
     ...NETWORK_FLAGS,
     ...OUTPUT_FLAGS,
   },
@@ -66,7 +68,7 @@ const LINE = defineCommandLine({
 export const exportArtifacts = defineCommand(LINE, async (run) => {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
-  const { output, bundlesOverride, releaseManifest, caFile, since } = values;
+  const { output, bundlesOverride, releaseManifest, caFile, signatureKey, since } = values;
   const report = new RunReport({
     command: LINE.name,
     path: values.report,
@@ -77,6 +79,7 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
       bundlesOverride,
       releaseManifest,
       caFile,
+      signatureKey,
       ...since,
     ],
     log,
@@ -91,11 +94,13 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
 
 async function exportTo(run: ExportRun, progress: Progress, report: RunReport): Promise<void> {
   const { values, log, environment, signal, directory } = run;
+  const signatures = new SignatureCheck(run, report);
   const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
   const source = new RegistrySource(network.registries);
   const resolved = async (): Promise<Planned> => {
-    const collection = await collect(run, network);
+    const collection = await collect(run, network, signatures.bundles);
     report.inputs(collection);
+    signatures.releases(collection.files);
     const { plan, excluded, documents } = await makePlan(run, { collection, source, report });
     const { skipped, unpinned } = collection;
     const delta = await deltaOf(run, plan, documents);

@@ -107,6 +107,22 @@ export const TARGET_FLAGS = {
   },
 } as const satisfies Flags;
 
+/** On every command that carries what a Bundles names. */
+export const SIGNATURE_FLAGS = {
+  signature: {
+    type: "string",
+    choices: ["require", "auto", "skip"],
+    default: "auto",
+    description:
+      "the signatures of the Bundles and its EKS-D releases. auto: where there is one it has to be valid; require: the Bundles has to have one, too; skip: do not look",
+  },
+  signatureKey: {
+    type: "string",
+    valueHint: "FILE",
+    description: "whose signature counts, in place of EKS Anywhere's publisher: a public key, PEM or base64",
+  },
+} as const satisfies Flags;
+
 /** On every command that may take its target from a cluster. */
 export const CLUSTER_FLAGS = {
   filename: {

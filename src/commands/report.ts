@@ -11,6 +11,7 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import type { Skipped } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
+import type { Judgement } from "../eksa/signature.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
@@ -51,6 +52,7 @@ export class RunReport {
   readonly #artifacts = new Map<string, ReportedArtifact>();
   #skipped: readonly Skipped[] = [];
   #unpinned: readonly UnpinnedInput[] = [];
+  #signatures: { document: string; state: string; fields?: readonly string[] }[] | undefined;
 
   /** Fails when the report could not be written, or would replace a file of the run: nothing is done yet. */
   constructor({ command, path, directory, others, log }: ReportOptions) {
@@ -103,6 +105,13 @@ export class RunReport {
     this.#unpinned = unpinned;
   }
 
+  signatures(judgements: readonly Judgement[]): void {
+    this.#signatures = judgements.map(({ title, verdict }) => {
+      const { state } = verdict;
+      return { document: title, state, ...(state === "unknownFields" ? { fields: verdict.fields } : {}) };
+    });
+  }
+
   excluded(references: readonly Reference[]): void {
     for (const reference of references) this.#set(reference, { state: "excluded" });
   }
@@ -143,6 +152,8 @@ export class RunReport {
       artifacts: [...this.#artifacts.values()],
       skipped: this.#skipped,
       unpinned: this.#unpinned,
+      // Of a run that goes on with an earlier one's plan, or does not look: none.
+      signatures: this.#signatures,
     };
     const unfinished = `${this.#path}.partial`;
     try {

@@ -99,7 +99,8 @@ function* allMentions(versionsBundle: Record<string, unknown>): Generator<Mentio
   }
 }
 
-function titleOf(kubeVersion: string, { keys, uri }: Mention): string {
+/** Where a mentioned file goes among those of its Bundles. */
+export function titleOf(kubeVersion: string, { keys, uri }: Mention): string {
   const [component] = keys;
   const title = `${kubeVersion}/${FOLDERS.get(component) ?? component}/${basenameOf(uri)}`;
   assertTitle(title);

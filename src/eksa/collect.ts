@@ -57,9 +57,20 @@ const CONCURRENCY = 4;
 /** All YAML files together; today's releases come to some 20 MiB. */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
-/** Reads every document a Bundles points to, each URI once. Fails naming all that cannot be had. */
-export async function collectArtifacts(bundles: YamlFile, read: ReadDocument): Promise<Collection> {
+/** Fails on a Bundles that is not to be used. */
+export type AcceptBundles = (bundles: YamlFile) => void;
+
+/**
+ * Reads every document a Bundles points to, each URI once, if `accept` has nothing against that. Fails naming all
+ * that cannot be had.
+ */
+export async function collectArtifacts(
+  bundles: YamlFile,
+  read: ReadDocument,
+  accept?: AcceptBundles,
+): Promise<Collection> {
   const parsed = parseBundles(bundles);
+  accept?.(bundles);
   const named = bundleArtifacts(parsed);
   const { fetched, unresolved } = await fetchManifests(named.manifests, read);
   const releases = readReleases(fetched);

@@ -8,6 +8,7 @@ import {
   type Node,
   Parser,
   parseDocument,
+  type ToJSOptions,
   visit,
 } from "yaml";
 import { Fault } from "../oci/fault.ts";
@@ -33,6 +34,19 @@ export interface NumberedDocument {
   source: string;
   content: unknown;
 }
+
+/** A scalar as the source shows it: the text between the quotes, if it has any. */
+export interface SourceScalar {
+  text: string;
+  /** Neither quoted nor a block: YAML may take it for something else than a string. */
+  isPlain: boolean;
+  /** As written out, in full: `tag:yaml.org,2002:int`. */
+  tag?: string | undefined;
+}
+
+/** A mapping in the order of its source. */
+export type SourceMapping = Map<string, SourceTree>;
+export type SourceTree = SourceScalar | SourceMapping | SourceTree[] | null;
 
 /** Sixty times the largest Bundles published so far. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
@@ -89,6 +103,24 @@ export function parseYamlDocuments(file: YamlFile): NumberedDocument[] {
   return found;
 }
 
+/** The one document of `file` for whoever has to tell `1.30` from `"1.30"`. */
+export function parseYamlSource(file: YamlFile): SourceTree {
+  const lines = new LineCounter();
+  const text = decode(file);
+  const parse = () => {
+    const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
+    visit(document, {
+      Scalar(role, scalar) {
+        const { value, type, tag } = scalar;
+        const text = typeof value === "string" ? value : "";
+        if (role !== "key") scalar.value = { text, isPlain: type === "PLAIN", tag } satisfies SourceScalar;
+      },
+    });
+    return document;
+  };
+  return toPlain(file.source, lines, parse, { mapAsMap: true }) as SourceTree;
+}
+
 /** Fails when a document is of another kind than `type`, or not what its schema wants. */
 export function readAs<T>({ source, content }: NumberedDocument, type: DocumentType<T>): T {
   const wanted = `${type.kind} (${type.apiVersion})`;
@@ -127,13 +159,18 @@ function decode({ source, bytes }: YamlFile): string {
 }
 
 /** Fails naming the line. */
-function toPlain(source: string, lines: LineCounter, parse: () => Document): unknown {
+function toPlain(
+  source: string,
+  lines: LineCounter,
+  parse: () => Document,
+  options: Pick<ToJSOptions, "mapAsMap"> = {},
+): unknown {
   try {
     const document = parse();
     const [error] = document.errors;
     if (error !== undefined) throw new Error(`line ${lines.linePos(error.pos[0]).line}: ${reasonOf(error)}`);
     assertPlain(document, lines);
-    return document.toJS({ maxAliasCount: MAX_ALIASES });
+    return document.toJS({ ...options, maxAliasCount: MAX_ALIASES });
   } catch (cause) {
     throw new Fault(`cannot read ${source} as YAML`, { cause });
   }

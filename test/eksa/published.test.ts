@@ -7,6 +7,7 @@ import { collectArtifacts } from "../../src/eksa/collect.ts";
 import { eksdArtifacts } from "../../src/eksa/eksd.ts";
 import { mergeImages } from "../../src/eksa/images.ts";
 import { parsePackageBundle, stageOf } from "../../src/eksa/package-bundle.ts";
+import { SignedBundles } from "../../src/eksa/signature.ts";
 import { wrapBundles } from "../../src/eksa/wrap.ts";
 import { formatReference, parseReference } from "../../src/oci/reference.ts";
 import { faultOf } from "../support/faults.ts";
@@ -44,6 +45,11 @@ describe.skipIf(absent)("published documents", () => {
       skipped.flatMap(({ where }) => where).length,
       skipped.length,
     ]).toEqual(counts);
+  });
+
+  // Their publisher's tests made them, in dry runs: `grep -c signature` finds nothing.
+  test.each(PUBLISHED)("$name is not signed", ({ name }) => {
+    expect(new SignedBundles(file(name)).judge().verdict).toEqual({ state: "absent" });
   });
 
   // `grep -c 'image:$'` and `grep -c 'archive:$'`.
