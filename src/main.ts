@@ -1,3 +1,4 @@
+import type { Call } from "./commands/child.ts";
 import type { Command, Surroundings } from "./commands/command.ts";
 import { VERSIONS } from "./commands/version.ts";
 import { PROXY_VARIABLES } from "./http/proxy-variables.ts";
@@ -10,6 +11,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "import artifacts": async () => (await import("./commands/import.ts")).importArtifacts,
   "verify artifacts": async () => (await import("./commands/verify.ts")).verifyArtifacts,
   "list artifacts": async () => (await import("./commands/list.ts")).listArtifacts,
+  "pull manifests": async () => (await import("./commands/pull-manifests.ts")).pullManifests,
+  "generate mirror-config": async () => (await import("./commands/mirror-config.ts")).generateMirrorConfig,
   "list images": async () => (await import("./commands/list-images.ts")).listImages,
   version: async () => (await import("./commands/show-version.ts")).showVersion,
 };
@@ -26,7 +29,12 @@ const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 /** Milliseconds in which a stopped run puts its affairs in order. */
 const GRACE = 800;
 
-async function run(argv: readonly string[], surroundings: Surroundings): Promise<void> {
+/** `handTo` runs another program in place of this one. */
+async function run(
+  argv: readonly string[],
+  surroundings: Surroundings,
+  handTo: (call: Call) => Promise<void>,
+): Promise<void> {
   const { print } = surroundings;
   // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
@@ -38,12 +46,15 @@ async function run(argv: readonly string[], surroundings: Surroundings): Promise
     if (asksForHelp(words)) return print(commandHelp(command.line));
     return command.run(words.slice(command.line.name.split(" ").length), surroundings);
   }
+  const { handOver } = await import("./commands/hand-over.ts");
+  const call = await handOver(words, surroundings, Object.keys(COMMANDS));
+  if (typeof call === "object") return handTo(call);
   if (words.length === 0 || asksForHelp(words)) {
     const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
     const lines = commands.map(({ line }) => line);
     return print(rootHelp(ROOT, lines));
   }
-  throw await unknownCommand(words);
+  throw await unknownCommand(words, call);
 }
 
 /** A reader that has seen enough, as `head` has, is no failure. */
@@ -60,12 +71,14 @@ function startsWith(words: readonly string[], name: readonly string[]): boolean 
   return name.every((word, index) => words[index] === word);
 }
 
-async function unknownCommand(words: readonly string[]): Promise<Fault> {
+/** `child` is absent where somebody else might know the command. */
+async function unknownCommand(words: readonly string[], child: "absent" | undefined): Promise<Fault> {
   const { nearest } = await import("./terminal/nearest.ts");
   const flag = words.findIndex((word) => word.startsWith("-"));
   const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ") || (words[0] ?? "");
   const near = nearest(asked, Object.keys(COMMANDS));
   return new Fault(`cannot run \`${asked}\`: there is no such command`, {
+    ...(child === "absent" && { cause: new Error("PATH has no `eksctl-anywhere` to hand it to either") }),
     hint: near === undefined ? "see `eksa-airgap --help`" : `did you mean \`eksa-airgap ${near}\`?`,
     kind: "usage",
   });
@@ -88,8 +101,10 @@ async function main(argv: readonly string[]): Promise<void> {
   };
   const stopping = new AbortController();
   let stoppedBy: keyof typeof SIGNAL_CODES | undefined;
+  let passOn: ((signal: NodeJS.Signals) => void) | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
+      if (passOn !== undefined) return passOn(signal);
       stoppedBy ??= signal;
       stopping.abort(
         new Fault("cannot go on: the run was interrupted", {
@@ -99,16 +114,24 @@ async function main(argv: readonly string[]): Promise<void> {
       setTimeout(() => process.exit(SIGNAL_CODES[signal]), GRACE);
     });
   }
-  try {
-    await run(argv, {
-      environment,
-      directory: process.cwd(),
-      get screen() {
-        return openScreen();
-      },
-      print,
-      signal: stopping.signal,
+  const handTo = async (call: Call) => {
+    const { runChild } = await import("./commands/child.ts");
+    process.exitCode = await runChild(call, (pass) => {
+      passOn = pass;
+      for (const signal of ["SIGHUP", "SIGQUIT"] as const) process.on(signal, pass);
     });
+  };
+  const surroundings: Surroundings = {
+    environment,
+    directory: process.cwd(),
+    get screen() {
+      return openScreen();
+    },
+    print,
+    signal: stopping.signal,
+  };
+  try {
+    await run(argv, surroundings, handTo);
   } catch (error) {
     // Mistakes in the arguments too are told in the form that was asked for.
     const asJson = /(?:^| )--log-format[= ]json(?: |$)/.test(argv.join(" "));

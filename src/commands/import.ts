@@ -21,7 +21,7 @@ import { type ImportSource, openInputs } from "./import-source.ts";
 import { latestRelease } from "./latest-release.ts";
 import { openNetwork } from "./network.ts";
 import { RunReport } from "./report.ts";
-import { type Destination, readTarget } from "./target.ts";
+import { type Destination, greet, readTarget } from "./target.ts";
 
 const LINE = defineCommandLine({
   name: "import artifacts",
@@ -91,7 +91,7 @@ async function importFrom(run: ImportRun, { source, destination, progress, repor
   report.planned(plan);
   const options = { environment, signal, log, onWait: progress.note, destination };
   const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
-  await registries.client(target.registry).ping();
+  await greet(registries, destination);
   const obstacles = await preflight(registries, plan.roots);
   report.obstacles(obstacles);
   failWith(log, obstacles, {

@@ -1,8 +1,10 @@
 import { resolve } from "node:path";
 import { parseClusterMirror } from "../eksa/cluster.ts";
 import { readLocal } from "../eksa/reader.ts";
-import { parseTarget, type Target } from "../eksa/target.ts";
-import { Fault } from "../oci/fault.ts";
+import { hostOf, parseTarget, type Target } from "../eksa/target.ts";
+import { NetworkError } from "../http/transport.ts";
+import { causes, Fault } from "../oci/fault.ts";
+import type { Registries } from "../registry/client.ts";
 import { fileCredentials, targetCredentials } from "../registry/credentials.ts";
 import type { Log } from "../terminal/log.ts";
 import type { Surroundings } from "./command.ts";
@@ -12,8 +14,14 @@ export interface Destination {
   target: Target;
   /** For messages: as the user named it, or the cluster. */
   name: string;
+  /** The flag that names it: `--filename cluster.yaml`. */
+  flag: string;
+  /** The release of EKS Anywhere that the cluster is of, where there is one and it says so. */
+  eksaVersion?: string;
   /** Certificate authorities in PEM form, to be trusted with every registry. */
   authorities?: string;
+  /** Nobody may read without a login: the cluster says so. */
+  authenticate?: true;
   /** Why the target's certificate is not checked, where it is not: the setting that says so. */
   unchecked?: string;
 }
@@ -23,30 +31,70 @@ interface Request extends Pick<Surroundings, "directory" | "environment"> {
   log: Log;
 }
 
-/** What `--registry` or `--filename` names. Fails where both are given, or neither is. */
-export async function readTarget({ values, ...request }: Request): Promise<Destination> {
+/** What `--registry` or `--filename` names, to be reached. Fails also where it needs a login and there is none. */
+export async function readTarget(request: Request): Promise<Destination> {
+  const destination = await nameTarget(request);
+  if (destination.authenticate) await assertLogin(destination, request);
+  return destination;
+}
+
+/** The same, to be written down only. Fails where both are given, or neither is. */
+export async function nameTarget({ values, directory }: Omit<Request, "log">): Promise<Destination> {
   const { registry, filename } = values;
-  if (filename === undefined) return { target: parseTarget(registry ?? ""), name: registry ?? "" };
-  if (registry === undefined) return clusterTarget(filename, request);
+  if (filename === undefined) {
+    const name = registry ?? "";
+    return { target: parseTarget(name), name, flag: `--registry ${name}` };
+  }
+  if (registry === undefined) return clusterTarget(filename, directory);
   throw new Fault("cannot use `--registry` and `--filename` together", {
     hint: "give one of them",
     kind: "usage",
   });
 }
 
-async function clusterTarget(filename: string, request: Omit<Request, "values">): Promise<Destination> {
-  const bytes = await readCluster(resolve(request.directory, filename), filename);
-  const { target, authorities, authenticate, insecureSkipVerify } = parseClusterMirror({
+async function clusterTarget(filename: string, directory: string): Promise<Destination> {
+  const bytes = await readCluster(resolve(directory, filename), filename);
+  const { target, authorities, authenticate, insecureSkipVerify, eksaVersion } = parseClusterMirror({
     source: filename,
     bytes,
   });
-  if (authenticate) await assertLogin(target, filename, request);
   return {
     target,
     name: target.registry,
+    flag: `--filename ${filename}`,
+    ...(eksaVersion === undefined ? {} : { eksaVersion }),
     ...(authorities === undefined ? {} : { authorities }),
+    ...(authenticate ? { authenticate } : {}),
     ...(insecureSkipVerify ? { unchecked: `\`insecureSkipVerify\` in ${filename}` } : {}),
   };
+}
+
+/** Fails where nobody at the target speaks the protocol; of a cluster's mirror also as EKS Anywhere would say it. */
+export async function greet(
+  registries: Registries,
+  { target, flag, authorities }: Destination,
+): Promise<void> {
+  try {
+    await registries.client(target.registry).ping();
+  } catch (cause) {
+    const isOfCluster = flag.startsWith("--filename") && authorities === undefined;
+    if (!isOfCluster || !causes(cause).some(isOfUnknownAuthority)) throw cause;
+    throw new Fault(`cannot use the mirror ${target.registry}`, {
+      // Source: pkg/validations/cluster.go `ValidateCertForRegistryMirror`.
+      cause: new Error(
+        `registry ${hostOf(target.registry)} is using self-signed certs, please provide the certificate using caCertContent field. Or use insecureSkipVerify field to skip registry certificate verification`,
+        { cause },
+      ),
+    });
+  }
+}
+
+function isOfUnknownAuthority(error: unknown): boolean {
+  return (
+    error instanceof NetworkError &&
+    error.code === "CERTIFICATE" &&
+    /SELF_SIGNED|ISSUER|LEAF_SIGNATURE/.test(error.message)
+  );
 }
 
 async function readCluster(path: string, name: string): Promise<Uint8Array> {
@@ -59,9 +107,8 @@ async function readCluster(path: string, name: string): Promise<Uint8Array> {
 
 /** Fails where the cluster says that the registry asks for a login, and there is none to give. */
 async function assertLogin(
-  { registry, ociNamespaces }: Target,
-  filename: string,
-  { environment, log }: Omit<Request, "values">,
+  { target: { registry, ociNamespaces } }: Destination,
+  { values, environment, log }: Request,
 ): Promise<void> {
   if (targetCredentials(environment) !== undefined) return;
   const lookUp = fileCredentials(environment, (text) => log.warn(text));
@@ -70,7 +117,7 @@ async function assertLogin(
     if ((await lookUp(registry, namespace)) !== undefined) return;
   }
   throw new Fault(`cannot log in to ${registry}: there are no credentials for it`, {
-    cause: new Error(`the cluster in ${filename} says \`authenticate: true\``),
+    cause: new Error(`the cluster in ${values.filename} says \`authenticate: true\``),
     hint: `set REGISTRY_USERNAME and REGISTRY_PASSWORD, or save a login with \`docker login ${registry}\``,
     kind: "usage",
   });

@@ -1,5 +1,4 @@
 import { assertPlaces, mapRoot } from "../eksa/mirror.ts";
-import type { Target } from "../eksa/target.ts";
 import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Plan, Source } from "../oci/plan.ts";
 import { formatReference, repositoryName } from "../oci/reference.ts";
@@ -9,11 +8,12 @@ import type { Listener } from "../transfer/events.ts";
 import { renamePlan } from "../transfer/plan.ts";
 import { transfer } from "../transfer/transfer.ts";
 import { rootsAbove } from "./above.ts";
+import { type Destination, greet } from "./target.ts";
 import type { Problem } from "./verify-report.ts";
 
 export interface RegistryOptions {
   registries: Registries;
-  target: Target;
+  destination: Destination;
   /** Never asked for a blob. */
   source: Source;
   jobs: number;
@@ -24,11 +24,12 @@ export interface RegistryOptions {
 /** Looks for all of a plan under its names at the target. */
 export async function verifyRegistry(
   plan: Plan,
-  { registries, target, source, ...options }: RegistryOptions,
+  { registries, destination, source, ...options }: RegistryOptions,
 ): Promise<Problem[]> {
+  const { target } = destination;
   assertPlaces(plan.roots, target);
   const placed = renamePlan(plan, (root) => mapRoot(root, target));
-  await registries.client(target.registry).ping();
+  await greet(registries, destination);
   const variants = [...withTypedConfigs(placed)].map(
     ([digest, { descriptor }]) => [digest, descriptor.digest] as const,
   );

@@ -134,8 +134,7 @@ async function compareWith(run: VerifyRun, job: Job & { destination: Destination
   const [source] = archives;
   if (source === undefined) return [];
   const { listener } = progress;
-  const { target } = destination;
-  return verifyRegistry(plan, { registries, target, source, jobs, listener, signal });
+  return verifyRegistry(plan, { registries, destination, source, jobs, listener, signal });
 }
 
 interface Findings {

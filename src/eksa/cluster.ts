@@ -24,6 +24,8 @@ export interface ClusterMirror {
   authorities?: string;
   authenticate: boolean;
   insecureSkipVerify: boolean;
+  /** The release that the cluster is of, `v0.26.1`, where it says so. */
+  eksaVersion?: string;
 }
 
 interface MirrorConfiguration {
@@ -44,6 +46,9 @@ const END = "-----END CERTIFICATE-----";
 const PACKAGES_REGISTRY = /783794618700\.dkr\.ecr\..*\.amazonaws\.com/;
 /** How YAML 1.1, which EKS Anywhere reads, writes what is not there. */
 const ABSENT: readonly unknown[] = ["", "~", "null", "Null", "NULL"];
+
+/** Letter for letter. */
+const MANY_PACKAGES = "only one registry mirror for curated packages is suppported";
 
 const endpoint = v.pipe(
   v.string("a host name or an IP address"),
@@ -91,7 +96,7 @@ const registryMirrorConfiguration = mapping({
       v.array(ociNamespace, "a list of mappings with `registry` and `namespace`"),
       v.check(
         (entries) => entries.filter(({ registry }) => PACKAGES_REGISTRY.test(registry)).length <= 1,
-        "one registry of curated packages (783794618700) at most",
+        MANY_PACKAGES,
       ),
     ),
   ),
@@ -100,10 +105,20 @@ const registryMirrorConfiguration = mapping({
   insecureSkipVerify: v.optional(boolean),
 });
 
-const CLUSTER: DocumentType<{ spec: { registryMirrorConfiguration: MirrorConfiguration } }> = {
+const eksaVersion = v.pipe(
+  v.unknown(),
+  v.transform((value) => (ABSENT.includes(value) ? undefined : value)),
+  v.optional(v.string("a version like `v0.26.1`")),
+);
+
+const FIELD = "spec.registryMirrorConfiguration";
+const CLUSTER: DocumentType<{
+  spec: { registryMirrorConfiguration: MirrorConfiguration; eksaVersion?: string | undefined };
+}> = {
   apiVersion: "anywhere.eks.amazonaws.com/v1alpha1",
   kind: "Cluster",
-  schema: v.object({ spec: v.object({ registryMirrorConfiguration }) }),
+  schema: v.object({ spec: v.object({ registryMirrorConfiguration, eksaVersion: v.optional(eksaVersion) }) }),
+  rephrase: wordsOfUpstream,
 };
 
 /**
@@ -111,18 +126,56 @@ const CLUSTER: DocumentType<{ spec: { registryMirrorConfiguration: MirrorConfigu
  * Validates what EKS Anywhere does. Source: pkg/api/v1alpha1/cluster.go `validateMirrorConfig`.
  */
 export function parseClusterMirror(file: YamlFile): ClusterMirror {
-  const {
-    authenticate = false,
-    insecureSkipVerify = false,
-    ...mirror
-  } = readAs(theCluster(file), CLUSTER).spec.registryMirrorConfiguration;
+  const documents = parseYamlDocuments(file);
+  const { registryMirrorConfiguration, eksaVersion } = readAs(theCluster(file, documents), CLUSTER).spec;
+  const { authenticate = false, insecureSkipVerify = false, ...mirror } = registryMirrorConfiguration;
   const { caCertContent: authorities } = mirror;
+  if (insecureSkipVerify) assertNoBottlerocket(file, documents);
   return {
     target: targetOf(mirror),
     ...(authorities === undefined ? {} : { authorities }),
     authenticate,
     insecureSkipVerify,
+    ...(eksaVersion === undefined ? {} : { eksaVersion }),
   };
+}
+
+/** Whether there is a mirror to read; a file that is no YAML has none. */
+export function namesMirror(file: YamlFile): boolean {
+  try {
+    return parseYamlDocuments(file).some((one) => isOfType(one.content, CLUSTER) && hasMirror(one));
+  } catch (error) {
+    if (error instanceof Fault) return false;
+    throw error;
+  }
+}
+
+/** What EKS Anywhere says of a mistake, which is what people look for. Source: `validateMirrorConfig`. */
+function wordsOfUpstream(path: string, input: unknown): string | undefined {
+  const field = path.replace(`${FIELD}.`, "").replace(/\[\d+\]/, "[]");
+  if (field === "endpoint" && input === undefined) {
+    return "no value set for RegistryMirrorConfiguration.Endpoint";
+  }
+  if (field === "port" && typeof input === "string" && /^[\w.-]{1,20}$/.test(input)) {
+    return `registry mirror port ${input} is invalid, please provide a valid port (from 1 to 65535)`;
+  }
+  if (field === "ociNamespaces[].registry" && input === undefined) {
+    return "registry can't be set to empty in OCINamespaces";
+  }
+  return field === "ociNamespaces" && Array.isArray(input) ? MANY_PACKAGES : undefined;
+}
+
+/** Source: pkg/validations/cluster.go `ValidateOSForRegistryMirror`. */
+function assertNoBottlerocket(file: YamlFile, documents: readonly NumberedDocument[]): void {
+  const machines = documents.filter(({ content }) => {
+    const spec = isRecord(content) && content.apiVersion === CLUSTER.apiVersion ? content.spec : undefined;
+    return isRecord(spec) && spec.osFamily === "bottlerocket";
+  });
+  if (machines.length === 0) return;
+  throw new Fault(`cannot use the registry mirror in ${file.source}`, {
+    cause: new Error(`InsecureSkipVerify is not supported for bottlerocket: ${namesOf(machines)}`),
+    hint: "give the registry's authority as `caCertContent`, and leave `insecureSkipVerify` out",
+  });
 }
 
 function targetOf({ endpoint, port = "443", ociNamespaces = [] }: MirrorConfiguration): Target {
@@ -139,9 +192,8 @@ function targetOf({ endpoint, port = "443", ociNamespaces = [] }: MirrorConfigur
 }
 
 /** The one Cluster that has a mirror. Fails saying what there is instead. */
-function theCluster(file: YamlFile): NumberedDocument {
+function theCluster(file: YamlFile, documents: readonly NumberedDocument[]): NumberedDocument {
   const failure = `cannot take the registry from ${file.source}`;
-  const documents = parseYamlDocuments(file);
   const clusters = documents.filter(({ content }) => isOfType(content, CLUSTER));
   const [cluster, ...others] = clusters.filter(hasMirror);
   if (clusters.length === 0) {

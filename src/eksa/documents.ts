@@ -26,6 +26,8 @@ export interface DocumentType<T> {
   apiVersion: string;
   kind: string;
   schema: GenericSchema<unknown, T>;
+  /** What to say of a value instead of what the schema expects; undefined where it has no words of its own. */
+  rephrase?: (path: string, input: unknown) => string | undefined;
 }
 
 /** One of the documents of a file, not yet known to be of any kind. */
@@ -85,6 +87,14 @@ export function parseYamlValues(file: YamlFile): unknown {
   return toPlain(file.source, lines, () => parseDocument(text, options));
 }
 
+/** The text of `file`, and the nodes of its one document with their places in that text. */
+export function parseYamlNodes(file: YamlFile): { text: string; document: Document } {
+  const text = decode(file);
+  const lines = new LineCounter();
+  const parse = () => parseDocument(text, { ...OPTIONS, lineCounter: lines });
+  return { text, document: checked(file.source, lines, parse) };
+}
+
 /** Reads every document of `file` that holds anything, merge keys (`<<`) followed. */
 export function parseYamlDocuments(file: YamlFile): NumberedDocument[] {
   const lines = new LineCounter();
@@ -132,7 +142,7 @@ export function readAs<T>({ source, content }: NumberedDocument, type: DocumentT
   }
   const result = safeParse(type.schema, content);
   if (result.success) return result.output;
-  const facts = result.issues.slice(0, MAX_ISSUES).map(describeIssue);
+  const facts = result.issues.slice(0, MAX_ISSUES).map((issue) => describeIssue(issue, type.rephrase));
   throw new Fault(`cannot read ${source} as ${wanted}`, { cause: new Error(facts.join("; ")) });
 }
 
@@ -166,11 +176,19 @@ function toPlain(
   options: Pick<ToJSOptions, "mapAsMap"> = {},
 ): unknown {
   try {
+    return checked(source, lines, parse).toJS({ ...options, maxAliasCount: MAX_ALIASES });
+  } catch (cause) {
+    throw cause instanceof Fault ? cause : new Fault(`cannot read ${source} as YAML`, { cause });
+  }
+}
+
+function checked(source: string, lines: LineCounter, parse: () => Document): Document {
+  try {
     const document = parse();
     const [error] = document.errors;
     if (error !== undefined) throw new Error(`line ${lines.linePos(error.pos[0]).line}: ${reasonOf(error)}`);
     assertPlain(document, lines);
-    return document.toJS({ ...options, maxAliasCount: MAX_ALIASES });
+    return document;
   } catch (cause) {
     throw new Fault(`cannot read ${source} as YAML`, { cause });
   }
@@ -205,8 +223,10 @@ function problem(lines: LineCounter, node: Node, reason: string): Error {
   return new Error(`line ${lines.linePos(node.range?.[0] ?? 0).line}: ${reason}`);
 }
 
-function describeIssue(issue: GenericIssue): string {
+function describeIssue(issue: GenericIssue, rephrase: DocumentType<unknown>["rephrase"]): string {
   const path = getDotPath(issue)?.replace(/\.(\d+)(?=\.|$)/g, "[$1]") ?? "the document";
+  const words = rephrase?.(path, issue.input);
+  if (words !== undefined) return `${path}: ${words}`;
   if (issue.input === undefined) return `${path}: is missing`;
   return `${path}: expected ${issue.message}, found ${show(issue.input)}`;
 }

@@ -109,16 +109,39 @@ export function assertNoCollision(moves: readonly Move[]): void {
   throwAll("cannot place everything at the target", failures);
 }
 
+/** What nodes have to know beside the address. */
+export interface MirrorSecurity {
+  /** Certificates in PEM form. */
+  authorities?: string;
+  skipVerify?: boolean;
+  authenticate?: boolean;
+}
+
+/**
+ * Where what comes from each registry is at the target: what a cluster says of it, else the mapping of `-r` for
+ * these `registries`. In their order, bytewise.
+ */
+export function mirroredRegistries(
+  target: Target,
+  registries: Iterable<string>,
+): { registry: string; namespace: string }[] {
+  return [...new Set(target.ociNamespaces?.keys() ?? registries)]
+    .sort(compareBytewise)
+    .map((registry) => ({ registry, namespace: namespaceFor(registry, target) ?? "" }));
+}
+
 /**
  * The `registryMirrorConfiguration` to paste below a cluster's `spec`, so that its nodes find what came
  * from `registries` where `mapReference` put it. Without `ociNamespaces` EKS Anywhere looks for
  * public.ecr.aws alone, at the mirror's root; with them it looks for nothing but those. For a target
  * that a cluster named it is what the cluster says, whatever the `registries`.
  */
-export function mirrorConfiguration(target: Target, registries: Iterable<string>): string {
-  const ociNamespaces = [...new Set(target.ociNamespaces?.keys() ?? registries)]
-    .sort(compareBytewise)
-    .map((registry) => ({ registry, namespace: namespaceFor(registry, target) ?? "" }));
+export function mirrorConfiguration(
+  target: Target,
+  registries: Iterable<string>,
+  { authorities, skipVerify, authenticate }: MirrorSecurity = {},
+): string {
+  const ociNamespaces = mirroredRegistries(target, registries);
   const implied = ociNamespaces.every(
     ({ registry, namespace }) => registry === PUBLIC_REGISTRY && namespace === "",
   );
@@ -126,6 +149,9 @@ export function mirrorConfiguration(target: Target, registries: Iterable<string>
     endpoint: hostOf(target.registry).replace(/^\[(.*)\]$/, "$1"),
     port: portOf(target.registry) ?? (target.scheme === "http" ? "80" : "443"),
     ...(implied ? {} : { ociNamespaces }),
+    ...(authenticate ? { authenticate } : {}),
+    ...(authorities === undefined ? {} : { caCertContent: authorities }),
+    ...(skipVerify ? { insecureSkipVerify: true } : {}),
   };
   // Go's YAML reader follows 1.1, where more words want quotes.
   return stringify({ registryMirrorConfiguration }, { version: "1.1" });

@@ -31,7 +31,7 @@ export const RELEASE_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.rel
 export const TITLE_ANNOTATION = "org.opencontainers.image.title";
 
 const REGISTRY = "public.ecr.aws";
-const BUNDLES_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/bundles" };
+export const BUNDLES_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/bundles" };
 /** Where a Release is published; its tag is its version. */
 export const RELEASE_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/release-manifest" };
 const YAML_MEDIA_TYPE = "application/yaml";

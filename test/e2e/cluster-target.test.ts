@@ -180,7 +180,12 @@ describe("a cluster's registry mirror as the target", () => {
   test("a certificate that its authority did not sign is refused", async () => {
     const mirror = await startMirror();
     const result = await importInto(await clusterFile(mirror), stage.archive);
-    expectFailure(result, 1, "a certificate that this machine does not trust");
+    expectFailure(
+      result,
+      1,
+      "registry 127.0.0.1 is using self-signed certs, please provide the certificate using caCertContent field",
+      "a certificate that this machine does not trust",
+    );
     expect(mirror.requests).toEqual([]);
   });
 });

@@ -57,7 +57,8 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
       "not a namespace",
     ],
   ])("%s", async (_, line, says) => {
-    const result = await runExecutable(line, { cwd: stage.work });
+    // Nobody else on PATH knows the command.
+    const result = await runExecutable(line, { cwd: stage.work, env: { PATH: stage.folder } });
     expectFailure(result, 2, says);
     await stage.expectNothingLeft();
   });

@@ -151,18 +151,23 @@ describe("a cluster's registry mirror", () => {
 describe("a mistake in a cluster names the file, the document and the field", () => {
   const M = "spec.registryMirrorConfiguration";
   test.each<[string, string[], string]>([
-    ["no endpoint", ["port: 1"], `${M}.endpoint: is missing`],
-    ["an empty endpoint", ["endpoint: ''"], `${M}.endpoint: is missing`],
+    ["no endpoint", ["port: 1"], `${M}.endpoint: no value set for RegistryMirrorConfiguration.Endpoint`],
+    ["an empty endpoint", ["endpoint: ''"], `${M}.endpoint: no value set`],
     ["a URL", ["endpoint: https://h"], "without scheme, port, path or brackets, found `https://h`"],
     ["a path", ["endpoint: h/eksa"], `${M}.endpoint: expected a host name`],
     ["a port with the host", ["endpoint: h:5000"], `${M}.endpoint: expected a host name`],
     ["brackets", ["endpoint: '[::1]'"], `${M}.endpoint: expected a host name`],
     ["a placeholder", ["endpoint: <private registry IP or hostname>"], `${M}.endpoint: expected a host name`],
     ["a list as the host", ["endpoint: [h]"], "expected a host name or an IP address, found a list"],
-    ["port 0", ["endpoint: h", "port: 0"], `${M}.port: expected a port from 1 to 65535, found \`0\``],
-    ["port 65536", ["endpoint: h", "port: 65536"], `${M}.port: expected`],
-    ["an octal port", ["endpoint: h", "port: 0443"], `${M}.port: expected`],
-    ["a port in words", ["endpoint: h", "port: https"], `${M}.port: expected`],
+    [
+      "port 0",
+      ["endpoint: h", "port: 0"],
+      `${M}.port: registry mirror port 0 is invalid, please provide a valid port (from 1 to 65535)`,
+    ],
+    ["port 65536", ["endpoint: h", "port: 65536"], `${M}.port: registry mirror port`],
+    ["an octal port", ["endpoint: h", "port: 0443"], `${M}.port: registry mirror port`],
+    ["a list for a port", ["endpoint: h", "port: [1]"], `${M}.port: expected a port, found a list`],
+    ["a port in words", ["endpoint: h", "port: https"], `${M}.port: registry mirror port`],
     [
       "a namespace in capitals",
       ["endpoint: h", "ociNamespaces: [{registry: r.io, namespace: A}]"],
@@ -176,7 +181,7 @@ describe("a mistake in a cluster names the file, the document and the field", ()
     [
       "no registry",
       ["endpoint: h", "ociNamespaces: [{registry: '', namespace: a}]"],
-      `${M}.ociNamespaces[0].registry: is missing`,
+      `${M}.ociNamespaces[0].registry: registry can't be set to empty in OCINamespaces`,
     ],
     [
       "a registry with a scheme",
@@ -207,7 +212,7 @@ describe("a mistake in a cluster names the file, the document and the field", ()
           (region) => `- {registry: 783794618700.dkr.ecr.${region}.amazonaws.com, namespace: a}`,
         ),
       ],
-      "expected one registry of curated packages (783794618700) at most",
+      "ociNamespaces: only one registry mirror for curated packages is suppported",
     ],
     [
       "neither true nor false",
@@ -232,11 +237,12 @@ describe("a mistake in a cluster names the file, the document and the field", ()
 
   test("all mistakes are named at once", async () => {
     const text = textOf(await faultOf(() => read(cluster("endpoint: a b", "port: x"))));
-    expect(text).toMatch(/endpoint: expected .*; .*port: expected /);
+    expect(text).toMatch(/endpoint: expected .*; .*port: registry mirror port x /);
   });
 
   test.each([
     ["credentials", "endpoint: https://robot:s3cret@h"],
+    ["what may be a password", "endpoint: h\n    port: robot:s3cret@h"],
     ["a key", "endpoint: h\n    caCertContent: '-----BEGIN PRIVATE KEY----- s3cret'"],
   ])("but does not show %s", async (_, lines) => {
     expect(textOf(await faultOf(() => read(cluster(lines))))).not.toContain("s3cret");

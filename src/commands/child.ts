@@ -1,0 +1,157 @@
+import { accessSync, constants as modes, readFileSync, statSync } from "node:fs";
+import { delimiter, isAbsolute, join, resolve } from "node:path";
+import { Fault } from "../oci/fault.ts";
+import type { Surroundings } from "./command.ts";
+
+/** A program to run in place of this one. */
+export interface Call {
+  path: string;
+  argv: readonly string[];
+  environment: NodeJS.ProcessEnv;
+  directory: string;
+}
+
+/** The program's name on PATH. */
+const CHILD = process.platform === "win32" ? "eksctl-anywhere.exe" : "eksctl-anywhere";
+/** The variable that names it in place of PATH. */
+const NAMED = "EKSCTL_ANYWHERE";
+/** Programs of this kind that have handed over on the way here: none of them is ever the child. */
+const GUARD = "EKSA_AIRGAP_HANDED_OVER";
+/** Release builds of the child run only where eksctl has set it; any value will do. Source: pkg/eksctl/eksctl.go. */
+const EKSCTL_VERSION = "EKSCTL_VERSION";
+/** A child's `version` dials out first, and gives up at its own leisure. */
+const VERSION_PATIENCE = 60_000;
+const MOST_OUTPUT = 64 * 1024;
+
+/**
+ * The real `eksctl-anywhere`: another file than this program, whatever it is called. Undefined where PATH has
+ * none; fails where the user names one that cannot be it.
+ */
+export function findChild({ environment, directory }: Pick<Surroundings, "environment" | "directory">) {
+  const ours = new Set([identityOf(process.execPath), ...guarded(environment)]);
+  const named = environment[NAMED];
+  if (named) return namedChild(resolve(directory, named), ours);
+  const folders = (environment.PATH ?? "").split(delimiter).filter(isAbsolute);
+  return folders
+    .map((folder) => join(folder, CHILD))
+    .find((path) => isProgram(path) && !ours.has(identityOf(path)));
+}
+
+function namedChild(path: string, ours: ReadonlySet<string | undefined>): string {
+  const hint = `let \`${NAMED}\` name the \`eksctl-anywhere\` of EKS Anywhere, or leave it unset to search PATH`;
+  if (!isProgram(path)) throw new Fault(`cannot run ${path}: it is no program`, { hint });
+  if (ours.has(identityOf(path)))
+    throw new Fault(`cannot hand over to ${path}: it is this program`, { hint });
+  return path;
+}
+
+/** What the child gets to see; the guard keeps it, were it one of us, from calling us again. */
+export function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const visited = [...guarded(environment), identityOf(process.execPath)].filter((one) => one !== undefined);
+  return {
+    ...environment,
+    [EKSCTL_VERSION]: environment[EKSCTL_VERSION] || "unknown",
+    [GUARD]: [...new Set(visited)].join(","),
+  };
+}
+
+/** The version that the child says it is of; undefined where it does not say so in time. */
+export async function versionOfChild(
+  { path, environment, directory }: Omit<Call, "argv">,
+  patience = VERSION_PATIENCE,
+): Promise<string | undefined> {
+  const child = Bun.spawn([path, "version", "-o", "json"], {
+    cwd: directory,
+    env: environment,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    timeout: patience,
+    killSignal: "SIGKILL",
+  });
+  let text = "";
+  try {
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const version = versionIn(text);
+      if (version !== undefined) return version;
+      if (text.length > MOST_OUTPUT) return;
+    }
+    return;
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+/** `{"version": "v0.26.1", …}` in a line. */
+function versionIn(text: string): string | undefined {
+  for (const line of text.split("\n")) {
+    try {
+      const { version } = JSON.parse(line);
+      if (typeof version === "string" && version !== "") return version;
+    } catch {
+      // Not, or not yet, the line.
+    }
+  }
+  return;
+}
+
+/**
+ * Runs the child to its end with this program's streams and terminal. `onStart` gets what passes a signal on.
+ * Returns the child's exit code; of one that a signal ended, 128 and the signal's number.
+ */
+export async function runChild(
+  { path, argv, environment, directory }: Call,
+  onStart: (pass: (signal: NodeJS.Signals) => void) => void,
+): Promise<number> {
+  let child: Bun.Subprocess;
+  try {
+    child = Bun.spawn([path, ...argv], {
+      cwd: directory,
+      env: environment,
+      stdio: ["inherit", "inherit", "inherit"],
+    });
+  } catch (cause) {
+    throw new Fault(`cannot run ${path}`, { cause });
+  }
+  onStart((signal) => {
+    if (!hasTerminalSent(signal)) child.kill(signal);
+  });
+  return child.exited;
+}
+
+/** Keys of the terminal send these to the child as well, where both are in its foreground. */
+function hasTerminalSent(signal: NodeJS.Signals): boolean {
+  return (signal === "SIGINT" || signal === "SIGQUIT") && isInForeground();
+}
+
+function isInForeground(): boolean {
+  try {
+    // Source: proc(5), /proc/pid/stat: the fields behind the name are state, ppid, pgrp, session, tty_nr, tpgid.
+    const [, , group, , , foreground] = readFileSync("/proc/self/stat", "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return group === foreground;
+  } catch {
+    return process.stdin.isTTY;
+  }
+}
+
+function guarded(environment: NodeJS.ProcessEnv): string[] {
+  return (environment[GUARD] ?? "").split(",").filter((one) => one !== "");
+}
+
+/** Of the file behind all links. */
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, modes.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
