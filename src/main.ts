@@ -9,11 +9,13 @@ import { Screen } from "./terminal/screen.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "export artifacts": async () => (await import("./commands/export.ts")).exportArtifacts,
   "import artifacts": async () => (await import("./commands/import.ts")).importArtifacts,
+  "copy artifacts": async () => (await import("./commands/copy.ts")).copyArtifacts,
   "verify artifacts": async () => (await import("./commands/verify.ts")).verifyArtifacts,
   "list artifacts": async () => (await import("./commands/list.ts")).listArtifacts,
   "pull manifests": async () => (await import("./commands/pull-manifests.ts")).pullManifests,
   "generate mirror-config": async () => (await import("./commands/mirror-config.ts")).generateMirrorConfig,
   "list images": async () => (await import("./commands/list-images.ts")).listImages,
+  "release artifacts": async () => (await import("./commands/release-artifacts.ts")).releaseArtifacts,
   version: async () => (await import("./commands/show-version.ts")).showVersion,
 };
 const ROOT = {

@@ -1,5 +1,6 @@
 import { resolve as resolvePath } from "node:path";
 import { reusing } from "../archive/earlier.ts";
+import type { FileSet } from "../archive/files.ts";
 import type { Cut, Kept, Unfinished } from "../archive/journal.ts";
 import { type Layout, layOut, sameLayout } from "../archive/layout.ts";
 import { assertSizes, hasRoom, type Room, roomFor } from "../archive/room.ts";
@@ -30,6 +31,8 @@ const DECISIVE = [
   "splitSize",
 ] as const;
 
+const WITHOUT = "to go without an artifact, add `--exclude REFERENCE --refresh`";
+const FROM_REGISTRIES = "with `--no-prepackaged` it comes from the registries";
 /** milliseconds */
 const FLUSH_PATIENCE = 1000;
 
@@ -78,6 +81,8 @@ interface Job extends Planned {
   begun?: Unfinished | undefined;
   layout: Layout;
   source: Source;
+  /** Fails on a finished file that must not get its final name. Default: any may. */
+  accept?: (files: FileSet) => Promise<void>;
   listener: Listener;
   /** Says what holds things up. */
   note: (text: string) => void;
@@ -92,7 +97,11 @@ export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
   let lost: TransferResult["lost"];
   try {
     lost = await fill(run, job, new ArchiveSink({ output: workplace.output, layout, work, kept }));
-    if (lost.length === 0) await workplace.commit(work, layout, cut);
+    if (lost.length === 0) {
+      if (job.accept !== undefined) job.note("checking the checksums of the whole");
+      await job.accept?.(work.files);
+      await workplace.commit(work, layout, cut);
+    }
   } catch (cause) {
     if (cause instanceof Fault || run.signal.aborted) throw cause;
     throw cannotWrite(workplace, cause);
@@ -101,7 +110,7 @@ export async function writeArchive(run: ExportRun, job: Job): Promise<void> {
   }
   failWith(log, lostArtifacts("export", lost), {
     message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing`,
-    hint: `what could be fetched is in ${workplace.output}.partial: run the same command again for the rest; to go without an artifact, add \`--exclude REFERENCE --refresh\``,
+    hint: `what could be fetched is in ${workplace.output}.partial: run the same command again for the rest; ${job.accept === undefined ? WITHOUT : FROM_REGISTRIES}`,
     report: values.report,
   });
 }

@@ -13,7 +13,7 @@ import { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
 import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
 import { resolveWithReferrers } from "../transfer/referrers.ts";
-import { resolve } from "../transfer/resolve.ts";
+import { type Resolution, resolve } from "../transfer/resolve.ts";
 import { exclude } from "./exclude.ts";
 import type { ExportRun } from "./export.ts";
 import { failWith } from "./failures.ts";
@@ -68,6 +68,8 @@ export interface MadePlan {
 export interface Planning {
   collection: Collection;
   source: RegistrySource;
+  /** What the images and charts have turned out to be, where that is known. Default: the source is asked. */
+  found?: Resolution | undefined;
   report: RunReport;
   /** For messages. Default: `export`. */
   verb?: string;
@@ -76,7 +78,7 @@ export interface Planning {
 /** Everything that goes into the archive. Fails naming all that cannot be found, before the first blob. */
 export async function makePlan(
   { values, log, signal }: SelectionRun,
-  { collection, source, report, verb = "export" }: Planning,
+  { collection, source, found, report, verb = "export" }: Planning,
 ): Promise<MadePlan> {
   const { images } = collection;
   const wrapped = wrapFiles(collection);
@@ -84,13 +86,14 @@ export async function makePlan(
   const excluded = left.map(({ reference }) => reference);
   report.excluded(excluded);
   for (const { reference } of left) log.info(`left out as asked: ${formatReference(reference)}`);
-  const references = kept
-    .map(({ reference }) => reference)
-    .sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
+  const references = referencesOf(kept);
   const signed = values.includeSignatures;
   const alsoSigned = signed ? ", and what signs or describes them" : "";
-  log.info(`reading the manifests of ${references.length} images and charts${alsoSigned}`);
-  const resolved = await (signed ? resolveWithReferrers : resolve)(source, references, { jobs: values.jobs });
+  const { jobs } = values;
+  if (found === undefined) {
+    log.info(`reading the manifests of ${references.length} images and charts${alsoSigned}`);
+  }
+  const resolved = found ?? (await (signed ? resolveWithReferrers : resolve)(source, references, { jobs }));
   // What was not waited for is not missing.
   signal.throwIfAborted();
   const whole = joinPlans([wrapped, resolved.plan]);
@@ -117,7 +120,15 @@ export async function makePlan(
   return { plan: whole, excluded, documents: new Set(wrapped.nodes.keys()) };
 }
 
-function wrapFiles({ number, files, version, release }: Collection): Plan {
+/** In the order of an archive. */
+export function referencesOf(images: readonly { reference: Reference }[]): Reference[] {
+  return images
+    .map(({ reference }) => reference)
+    .sort((a, b) => compareBytewise(formatReference(a), formatReference(b)));
+}
+
+/** The artifacts that are made of a Bundles, and of its Release. */
+export function wrapFiles({ number, files, version, release }: Collection): Plan {
   const bundles = wrapBundles({ number, files, ...(version === undefined ? {} : { version }) });
   if (release === undefined) return bundles;
   return joinPlans([bundles, wrapRelease(release.entry.version, release.file.bytes)]);

@@ -20,8 +20,9 @@ import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
 import { assertCanPipe, writeToPipe } from "./export-pipe.ts";
 import { collect, makePlan } from "./export-plan.ts";
 import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
-import { openNetwork } from "./network.ts";
+import { type Network, openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
+import { assertLaidOut, openPrepackaged, type Prepackaged, readyMade } from "./prepackaged.ts";
 import { RunReport } from "./report.ts";
 import { SignatureCheck } from "./signature.ts";
 import { deltaOf } from "./since.ts";
@@ -54,6 +55,10 @@ const LINE = defineCommandLine({
     splitSize: {
       type: "size",
       description: "write volumes FILE.000, FILE.001, … of this size (4000MiB for FAT32)",
+    },
+    noPrepackaged: {
+      type: "boolean",
+      description: "build the archive even where the Release offers a ready-made one",
     },
     refresh: {
       type: "boolean",
@@ -97,15 +102,7 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
   const signatures = new SignatureCheck(run, report);
   const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
   const source = new RegistrySource(network.registries);
-  const resolved = async (): Promise<Planned> => {
-    const collection = await collect(run, network, signatures.bundles);
-    report.inputs(collection);
-    signatures.releases(collection.files);
-    const { plan, excluded, documents } = await makePlan(run, { collection, source, report });
-    const { skipped, unpinned } = collection;
-    const delta = await deltaOf(run, plan, documents);
-    return { plan, notes: { skipped, unpinned, excluded }, delta };
-  };
+  const resolved = () => resolvePlan(run, { network, source, signatures, report });
   if (values.dryRun) {
     const { plan, notes, delta } = await resolved();
     const { output, splitSize } = values;
@@ -125,14 +122,41 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
     const layout = layOut(plan, delta);
     if (await isThereAlready(run, layout, workplace)) return report.complete(plan);
     const listener = told(progress, report);
+    const ready = await readyMade(run, notes, { layout, network, report });
+    const origin = { source, ...ready };
     const { note } = progress;
-    await writeArchive(run, { workplace, begun, plan, notes, delta, layout, source, listener, note });
+    await writeArchive(run, { workplace, begun, plan, notes, delta, layout, ...origin, listener, note });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
     log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
   } finally {
     workplace.release();
   }
+}
+
+interface Resolving {
+  network: Network;
+  source: RegistrySource;
+  signatures: SignatureCheck;
+  report: RunReport;
+}
+
+async function resolvePlan(
+  run: ExportRun,
+  { network, source, signatures, report }: Resolving,
+): Promise<Planned> {
+  const collection = await collect(run, network, signatures.bundles);
+  report.inputs(collection);
+  signatures.releases(collection.files);
+  const ready = await openPrepackaged(run, { collection, network });
+  const planning = { collection, source, found: ready?.found, report };
+  const { plan, excluded, documents } = await makePlan(run, planning);
+  const { skipped, unpinned } = collection;
+  const delta = await deltaOf(run, plan, documents);
+  const notes = { skipped, unpinned, excluded };
+  if (ready === undefined) return { plan, notes, delta };
+  assertLaidOut(ready, layOut(plan, delta));
+  return { plan, notes: { ...notes, prepackaged: ready.prepackaged }, delta };
 }
 
 function told(progress: Progress, report: RunReport): Listener {
@@ -146,7 +170,13 @@ function told(progress: Progress, report: RunReport): Listener {
 export interface Planned {
   plan: Plan;
   delta: Delta | undefined;
-  notes: { skipped: readonly Skipped[]; unpinned: readonly UnpinnedInput[]; excluded: readonly Reference[] };
+  notes: {
+    skipped: readonly Skipped[];
+    unpinned: readonly UnpinnedInput[];
+    excluded: readonly Reference[];
+    /** The ready-made archive that the plan was read from. */
+    prepackaged?: Prepackaged;
+  };
 }
 
 export type ExportRun = Run<typeof LINE.flags>;

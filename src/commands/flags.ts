@@ -85,7 +85,7 @@ export const NETWORK_FLAGS = {
 
 const { mirror: _, ...REGISTRY_FLAGS } = NETWORK_FLAGS;
 
-/** On every command that writes to a registry, and reads from none. */
+/** On every command that reaches a registry of the user's own. */
 export const TARGET_FLAGS = {
   ...REGISTRY_FLAGS,
   clientCert: {
@@ -134,6 +134,25 @@ export const CLUSTER_FLAGS = {
   },
 } as const satisfies Flags;
 
+/** On every command that fills a registry. */
+export const DELIVERY_FLAGS = {
+  registry: {
+    type: "string",
+    alias: "r",
+    valueHint: "HOST[:PORT][/NAMESPACE]",
+    description:
+      "the registry to fill; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
+  },
+  ...CLUSTER_FLAGS,
+  keepGoing: { type: "boolean", description: "go on after an artifact that failed" },
+  dryRun: { type: "boolean", description: "print what would go where, and send nothing" },
+  report: {
+    type: "string",
+    valueHint: "FILE",
+    description: "write what became of every artifact, as JSON",
+  },
+} as const satisfies Flags;
+
 /** Fails on flags that were given and mean nothing without another one. */
 export function assertOnlyWith<K extends string>(
   other: string,
@@ -164,6 +183,7 @@ export function assertNotWith<K extends string>(
   }
 }
 
-function isGiven(value: unknown): boolean {
+/** Whether a flag with this value, and without a default, was in the line. */
+export function isGiven(value: unknown): boolean {
   return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
 }

@@ -1,6 +1,7 @@
+import type { RemoteFile } from "../archive/remote.ts";
 import { readBounded } from "../http/body.ts";
 import { createHttp, type Exchange, type Http } from "../http/client.ts";
-import { type Mirror, mirroredUrl, parseMirror } from "../http/mirror.ts";
+import { type Mirror, mirroredUrl, mirrorOf, parseMirror } from "../http/mirror.ts";
 import { proxyFor } from "../http/proxy.ts";
 import { redactUrl } from "../http/redact.ts";
 import { trustedAuthorities } from "../http/tls.ts";
@@ -11,6 +12,7 @@ import { Registries } from "../registry/client.ts";
 import { type CredentialLookup, fileCredentials, targetCredentials } from "../registry/credentials.ts";
 import type { Log } from "../terminal/log.ts";
 import { readAuthorities, readClientCertificate } from "./certificates.ts";
+import { openRemoteFile } from "./remote-file.ts";
 import { BUILD } from "./version.ts";
 
 /** What the flags say. */
@@ -50,6 +52,8 @@ export interface Network {
   registries: Registries;
   /** A YAML file behind a URL, whole. Fails on any status but 200, and on a web page: neither is a document. */
   fetchFile: (url: string, limit: number) => Promise<Uint8Array>;
+  /** A large file behind a URL, to be read in parts. */
+  openFile: (url: string) => Promise<RemoteFile>;
 }
 
 /** Shown with every request. Spec: RFC 9110, 10.1.5. */
@@ -62,6 +66,7 @@ export function openNetwork(options: NetworkOptions): Network {
   const { log } = options;
   const target = options.destination?.target;
   const mirrors = readMirrors(options.values.mirror);
+  if (target !== undefined) assertIsItself(target.registry, mirrors);
   const http = openHttp(options, mirrors);
   const schemes = new Map<string, "http" | "https">();
   if (target?.scheme !== undefined) schemes.set(target.registry, target.scheme);
@@ -69,6 +74,7 @@ export function openNetwork(options: NetworkOptions): Network {
   return {
     registries: new Registries({ http, credentials, mirrors, schemes, warn: (text) => log.warn(text) }),
     fetchFile: (url, limit) => fetchFile(http, mirroredUrl(new URL(url), mirrors), limit),
+    openFile: (url) => openRemoteFile(http, mirroredUrl(new URL(url), mirrors)),
   };
 }
 
@@ -136,6 +142,15 @@ function readMirrors(texts: readonly string[]): Mirror[] {
     });
   }
   return mirrors;
+}
+
+/** What is sent to a registry must not end up in what only stands in for it. */
+function assertIsItself(registry: string, mirrors: readonly Mirror[]): void {
+  if (mirrorOf(registry, mirrors) === undefined) return;
+  throw new Fault(`cannot send to ${registry} and read it from a mirror`, {
+    hint: "leave out that `--mirror`, or name another registry",
+    kind: "usage",
+  });
 }
 
 function readMirror(text: string): Mirror {

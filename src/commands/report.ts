@@ -53,6 +53,7 @@ export class RunReport {
   #skipped: readonly Skipped[] = [];
   #unpinned: readonly UnpinnedInput[] = [];
   #signatures: { document: string; state: string; fields?: readonly string[] }[] | undefined;
+  #prepackaged: string | undefined;
 
   /** Fails when the report could not be written, or would replace a file of the run: nothing is done yet. */
   constructor({ command, path, directory, others, log }: ReportOptions) {
@@ -112,6 +113,11 @@ export class RunReport {
     });
   }
 
+  /** The archive at `uri` is downloaded, and not built. */
+  prepackaged(uri: string): void {
+    this.#prepackaged = uri;
+  }
+
   excluded(references: readonly Reference[]): void {
     for (const reference of references) this.#set(reference, { state: "excluded" });
   }
@@ -126,6 +132,12 @@ export class RunReport {
       const { digest } = root.descriptor;
       this.#set(root.reference, { digest, bytes: closureBytes(plan, root), state: "notDone" });
     }
+  }
+
+  /** The same artifacts go by the target's names from here on. */
+  placed({ roots }: Plan, placed: Plan): void {
+    for (const { reference } of roots) this.#artifacts.delete(formatReference(reference));
+    this.planned(placed);
   }
 
   /** All of it is there already. */
@@ -149,6 +161,7 @@ export class RunReport {
     const report = {
       command: this.#command,
       ...ending,
+      ...(this.#prepackaged === undefined ? {} : { prepackaged: this.#prepackaged }),
       artifacts: [...this.#artifacts.values()],
       skipped: this.#skipped,
       unpinned: this.#unpinned,

@@ -14,6 +14,7 @@ import {
 
 /** A file to download, and what it must hash to; in hex. */
 export interface Archive {
+  /** Empty where there is none. */
   uri: string;
   sha256?: string;
   sha512?: string;
@@ -49,7 +50,8 @@ const MOST_NAMED = 8;
 
 const archive = v.object(
   {
-    uri: v.string("the URI of an archive"),
+    // Go writes a struct without content as `{}`.
+    uri: v.exactOptional(v.string("the URI of an archive"), ""),
     sha256: v.exactOptional(v.string("a checksum")),
     sha512: v.exactOptional(v.string("a checksum")),
     name: v.exactOptional(v.string("a name")),

@@ -31,6 +31,7 @@ export const RELEASE_ARTIFACT_TYPE = "application/vnd.amazonaws.eks-anywhere.rel
 export const TITLE_ANNOTATION = "org.opencontainers.image.title";
 
 const REGISTRY = "public.ecr.aws";
+/** Where a Bundles is published; its tags are its number and its version. */
 export const BUNDLES_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/bundles" };
 /** Where a Release is published; its tag is its version. */
 export const RELEASE_REFERENCE = { registry: REGISTRY, repository: "eks-anywhere/release-manifest" };

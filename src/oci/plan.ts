@@ -72,7 +72,7 @@ export interface Content {
   /**
    * The bytes from `from` (default: 0) on. Verified while they stream: fails at the end, at the latest, when
    * the whole is not the node's, for which what lies before `from` is read as well: from `held`, where the
-   * sink has kept these bytes of an earlier try, else from the source.
+   * sink has kept these bytes of an earlier try, else from the source, as far as no earlier reading has hashed it.
    */
   stream(from?: number, held?: ByteStream): ByteStream;
   /**

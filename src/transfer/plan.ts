@@ -2,7 +2,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { childrenOf, type Manifest } from "../oci/manifest.ts";
-import type { Node, Plan, Root } from "../oci/plan.ts";
+import type { Node, Plan, Root, Source } from "../oci/plan.ts";
 import { formatReference, type Reference, type RepositoryName, repositoryName } from "../oci/reference.ts";
 
 /** A manifest with everything that is known of it. */
@@ -43,6 +43,14 @@ export function renamePlan(plan: Plan, rename: (root: Root) => Reference): Plan 
   for (const [digest, node] of plan.nodes) nodes.set(digest, { ...node, repositories: new Set() });
   for (const root of roots) spread(nodes, root.descriptor.digest, repositoryName(root.reference));
   return { roots, nodes };
+}
+
+/** Gives the content of a plan to whoever asks for it under the names of a renamed one. */
+export function underOwnNames(source: Source, { nodes }: Plan): Source {
+  return {
+    manifest: (reference) => source.manifest(reference),
+    open: (node, from) => source.open(nodes.get(node.descriptor.digest) ?? node, from),
+  };
 }
 
 /** Bytes of all nodes together. */

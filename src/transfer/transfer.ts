@@ -1,7 +1,7 @@
 import { ContentLost } from "../oci/content-lost.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ByteStream, Content, Node, Plan, Root, Sink, Source } from "../oci/plan.ts";
-import { verified } from "../oci/verified.ts";
+import { type Mark, verified } from "../oci/verified.ts";
 import type { Listener } from "./events.ts";
 import { planBytes } from "./plan.ts";
 
@@ -206,15 +206,22 @@ class Transfer {
       options.listener({ type, node, bytes: seen - heard });
       heard = seen;
     };
+    // Of the last reading, ascending: where a reading of what comes later can start.
+    let marks: Mark[] = [];
     async function* stream(from = 0, held?: ByteStream): ByteStream & AsyncGenerator<Uint8Array> {
       const known = held === undefined ? 0 : from;
+      const after = held === undefined ? marks.findLast((mark) => mark.seen <= from) : undefined;
+      const first = after?.seen ?? known;
       const fresh = () => {
-        if (node.bytes !== undefined) return oneChunk(node.bytes, known);
-        return known > 0 && known === node.descriptor.size ? nothing() : source.open(node, known);
+        if (node.bytes !== undefined) return oneChunk(node.bytes, first);
+        return first > 0 && first === node.descriptor.size ? nothing() : source.open(node, first);
       };
       const whole = held === undefined ? await fresh() : joined(held, fresh);
-      let seen = 0;
-      for await (const chunk of verified(whole, node.descriptor)) {
+      let seen = after?.seen ?? 0;
+      const own = marks.filter((mark) => mark.seen <= seen);
+      marks = own;
+      const onMark = (mark: Mark) => void own.push(mark);
+      for await (const chunk of verified(whole, node.descriptor, { after, onMark })) {
         const start = seen;
         seen += chunk.length;
         moved(chunk.length);

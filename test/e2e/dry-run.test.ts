@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,7 @@ import type { Descriptor } from "../../src/oci/descriptor.ts";
 import type { TestContent } from "../support/content.ts";
 import { runExecutable } from "../support/executable.ts";
 import { putOnline, releaseOfRealShape } from "../support/release.ts";
+import { FIRST, Stage } from "./stage.ts";
 
 test("a dry run reads manifests and the configs of bare images alone, and foretells the archive", async () => {
   const release = await releaseOfRealShape({ versions: ["1.31"] });
@@ -45,6 +46,44 @@ test("a dry run reads manifests and the configs of bare images alone, and forete
     await online.stop();
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+describe("a dry run of an import says what would go where, and writes nothing", () => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await Stage.set();
+  });
+  beforeEach(() => stage.begin());
+  afterEach(() => stage.end());
+  afterAll(() => stage.strike());
+
+  test.each(["a file", "a pipe"])("from %s", async (from) => {
+    const target = await stage.startTarget();
+    const input = from === "a pipe" ? "-" : stage.archive;
+    const stdin = from === "a pipe" ? { stdin: Bun.file(stage.archive) } : {};
+    const dry = () =>
+      runExecutable(["import", "artifacts", "-i", input, "-r", `${target.url}/eksa`, "--dry-run"], stdin);
+    const line = `${FIRST}@${stage.release.artifacts.get(FIRST)?.root.digest} -> ${target.host}/eksa/eks-anywhere/first:v1  `;
+    const rowOf = (stdout: string) => stdout.split("\n").find((row) => row.startsWith(line));
+    const before = await dry();
+    expect(before.status, before.stderr).toBe(0);
+    expect(rowOf(before.stdout)).toEndWith("  to be sent");
+    expect(before.stdout).toContain("; 0 are already there");
+    expect(target.requests.filter(({ method }) => method !== "GET" && method !== "HEAD")).toEqual([]);
+    expect((await stage.importTo(`${target.url}/eksa`)).status).toBe(0);
+    expect(rowOf((await dry()).stdout)).toEndWith("  already there");
+  });
+
+  test("of a registry that does not say what it holds too", async () => {
+    const target = await stage.startTarget({
+      intercept: (_, { pathname }) =>
+        pathname.includes("/manifests/") ? new Response(null, { status: 403 }) : undefined,
+    });
+    const args = ["import", "artifacts", "-i", stage.archive, "-r", target.url, "--dry-run"];
+    const result = await runExecutable(args);
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toContain("the target does not say whether it is there");
+  });
 });
 
 /** Digests of the configs that say what an image outside any index runs on. */

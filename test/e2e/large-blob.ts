@@ -12,6 +12,8 @@ interface LargeSource {
   mirror: string;
   bundles: string;
   layer: { digest: Digest; size: number };
+  /** Bytes of the layer that were handed out so far. */
+  given: number;
   stop(): Promise<void>;
 }
 
@@ -29,40 +31,54 @@ export function startLargeSource(size: number): LargeSource {
     hostname: "127.0.0.1",
     port: 0,
     idleTimeout: 0,
-    fetch({ url }) {
+    fetch({ url, headers }) {
       const { pathname } = new URL(url);
       if (pathname === "/v2/") return new Response("{}");
       if (pathname.includes("/manifests/")) {
         return new Response(manifest, { headers: { "content-type": MEDIA_TYPE.ociManifest } });
       }
       if (pathname.endsWith(digestOf(config))) return new Response(config);
-      return new Response(streamOf(size), { headers: { "content-length": String(size) } });
+      const from = Number(/^bytes=(\d+)-$/.exec(headers.get("range") ?? "")?.[1] ?? 0);
+      const body = streamOf(size, from, (bytes) => {
+        source.given += bytes;
+      });
+      const length = { "content-length": String(size - from) };
+      if (from === 0) return new Response(body, { headers: length });
+      const range = { "content-range": `bytes ${from}-${size - 1}/${size}` };
+      return new Response(body, { status: 206, headers: { ...length, ...range } });
     },
   });
-  return {
+  const source: LargeSource = {
     mirror: `${HOST}=http://127.0.0.1:${server.port}`,
     bundles: `apiVersion: anywhere.eks.amazonaws.com/v1alpha1
 kind: Bundles
 spec: {number: 1, versionsBundles: [{kubeVersion: "1.31", large: {one: {uri: "${HOST}/${REPOSITORY}:v1"}}}]}
 `,
     layer,
+    given: 0,
     stop: () => server.stop(true),
   };
+  return source;
 }
 
-function streamOf(size: number): ReadableStream<Uint8Array> {
-  const left = blocks(size);
+function streamOf(size: number, from: number, onGiven: (bytes: number) => void): ReadableStream<Uint8Array> {
+  const left = blocks(size, from);
   return new ReadableStream({
     pull(controller) {
       const { done, value } = left.next();
-      if (done === true) controller.close();
-      else controller.enqueue(value);
+      if (done === true) return controller.close();
+      onGiven(value.length);
+      controller.enqueue(value);
     },
   });
 }
 
-function* blocks(size: number): Generator<Uint8Array> {
-  for (let at = 0; at < size; at += BLOCK.length) yield BLOCK.subarray(0, size - at);
+function* blocks(size: number, from = 0): Generator<Uint8Array> {
+  for (let at = from; at < size; ) {
+    const block = BLOCK.subarray(at % BLOCK.length, (at % BLOCK.length) + size - at);
+    yield block;
+    at += block.length;
+  }
 }
 
 function digestOfBlocks(size: number): Digest {

@@ -61,6 +61,8 @@ describe("content goes exactly where EKS Anywhere rewrites its name to", () => {
       "h:443/mirror/eks/cilium/cilium:1.0",
     ],
     [`${PACKAGES}/p:1`, { ociNamespaces: BOTH }, "h:443/pkgs/p:1"],
+    // Not rewritten but asked for there: a cluster has one mirror for packages, whatever the region.
+    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", { ociNamespaces: BOTH }, "h:443/pkgs/p:1"],
     [`${PACKAGES}/p@${DIGEST}`, { port: "8443", ociNamespaces: BOTH }, `h:8443/pkgs/p@${DIGEST}`],
     [
       "quay.io:8443/a/b:1",
@@ -83,7 +85,6 @@ describe("content goes exactly where EKS Anywhere rewrites its name to", () => {
     // Its name is not rewritten: nodes do not look in the mirror.
     [`${PACKAGES}/p:1`, {}],
     ["public.ecr.aws/x:1", { ociNamespaces: BOTH.slice(1) }],
-    ["783794618700.dkr.ecr.eu-west-1.amazonaws.com/p:1", { ociNamespaces: BOTH }],
     ["public.ecr.aws:443/x:1", { ociNamespaces: BOTH }],
     ["quay.io/x:1", {}],
   ])("%s with %j has no place", async (source, mirror) => {

@@ -10,7 +10,7 @@ import { parseReference, type Reference } from "../../src/oci/reference.ts";
 import { RegistrySink } from "../../src/registry/sink.ts";
 import { RegistrySource } from "../../src/registry/source.ts";
 import { describeFault } from "../../src/terminal/fault.ts";
-import { renamePlan } from "../../src/transfer/plan.ts";
+import { renamePlan, underOwnNames } from "../../src/transfer/plan.ts";
 import { resolve } from "../../src/transfer/resolve.ts";
 import { transfer } from "../../src/transfer/transfer.ts";
 import { chart, image, layer, multiArchImage, seed, type TestContent } from "../support/content.ts";
@@ -123,6 +123,27 @@ export async function importInto(
   } finally {
     source.close();
   }
+}
+
+/** Copies what is in one registry straight into another, below `MIRROR`; fails with the first thing that did not get there. */
+export async function copyBetween(
+  source: Place,
+  target: Place,
+  contents: Contents,
+  options: Partial<ConnectOptions> = {},
+): Promise<void> {
+  const mirrors = [{ host: NAMED_HOST, origin: new URL(source.url), path: "" }];
+  const credentials = (name: string) => {
+    const place = [source, target].find(({ host }) => host === name);
+    return place && ({ kind: "password", ...place.login } as const);
+  };
+  const registries = connect({ urls: [target.url], mirrors, credentials, attempts: 8, ...options });
+  const from = new RegistrySource(registries);
+  const references = Object.keys(contents).map((name) => parseReference(`${NAMED_HOST}/${name}`));
+  const found = await planOf(from, references);
+  const plan = renamePlan(found, ({ reference }) => placed(reference, target.host));
+  await registries.client(target.host).ping();
+  await moved(plan, underOwnNames(from, found), new RegistrySink(registries, plan.roots));
 }
 
 function placed({ repository, tag = "" }: Reference, registry: string): Reference {

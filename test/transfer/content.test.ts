@@ -1,7 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { ContentLost } from "../../src/oci/content-lost.ts";
-import type { Digest } from "../../src/oci/digest.ts";
-import type { Source } from "../../src/oci/plan.ts";
+import type { Descriptor } from "../../src/oci/descriptor.ts";
+import { type Digest, digestOf } from "../../src/oci/digest.ts";
+import { faultKind } from "../../src/oci/fault.ts";
+import type { Node, Source } from "../../src/oci/plan.ts";
+import { transfer } from "../../src/transfer/transfer.ts";
+import { pseudoRandomBytes } from "../support/content.ts";
 import { inPieces } from "../support/memory.ts";
 import { bytesTold, diamond, type Graph, RecordingSink, run } from "./graph.ts";
 
@@ -73,4 +77,60 @@ test("content can be had from any byte on, and is verified as a whole all the sa
   };
   const { lost } = await run({ ...graph, source }, sink).result;
   expect(lost).toHaveLength(3);
+});
+
+describe("a reading that goes on where an earlier one broke off", () => {
+  const MIB = 1024 * 1024;
+  const BYTES = pseudoRandomBytes(40 * MIB, "large");
+  const LARGE: Descriptor = { mediaType: "x", digest: digestOf(BYTES), size: BYTES.length };
+
+  /** Reads to 35 MiB, then again from 34 MiB on; `second` is what the source has by then. */
+  async function readTwice(second: Uint8Array) {
+    const asked: number[] = [];
+    const node: Node = { descriptor: LARGE, kind: "blob", children: [], repositories: new Set() };
+    const sources = [BYTES, second];
+    const source: Source = {
+      manifest: () => Promise.reject(new Error("none is wanted")),
+      open: async (_, from = 0) => {
+        asked.push(from);
+        return inPieces(sources.shift()?.subarray(from) ?? new Uint8Array(), MIB);
+      },
+    };
+    let rest: Uint8Array = new Uint8Array();
+    const sink = new RecordingSink();
+    sink.store = async (_, content) => {
+      let seen = 0;
+      for await (const chunk of content.stream()) {
+        seen += chunk.length;
+        if (seen >= 35 * MIB) break;
+      }
+      rest = Buffer.concat(await Array.fromAsync(content.stream(34 * MIB)));
+      return "copied";
+    };
+    const plan = { roots: [], nodes: new Map([[LARGE.digest, node]]) };
+    const failures: unknown[] = [];
+    await transfer(plan, source, sink, {
+      jobs: 1,
+      onFailure: "stop",
+      listener: (event) => {
+        if (event.type === "failed") failures.push(event.error);
+      },
+      signal: new AbortController().signal,
+    });
+    return { asked, rest, failures };
+  }
+
+  test("reads little of what the first has read", async () => {
+    const { asked, rest, failures } = await readTwice(BYTES);
+    expect(failures).toEqual([]);
+    expect(asked).toEqual([0, 32 * MIB]);
+    expect(Buffer.compare(rest, BYTES.subarray(34 * MIB))).toBe(0);
+  });
+
+  test.each([33, 39])("notices other bytes at %i MiB", async (at) => {
+    const other = BYTES.slice();
+    other[at * MIB] = (other[at * MIB] ?? 0) ^ 1;
+    const { failures } = await readTwice(other);
+    expect(failures.map(faultKind)).toEqual(["mismatch"]);
+  });
 });

@@ -1,0 +1,128 @@
+import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
+import { withTypedConfigs } from "../eksa/wrap.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Plan, Source } from "../oci/plan.ts";
+import { formatReference, type RepositoryName } from "../oci/reference.ts";
+import type { Registries } from "../registry/client.ts";
+import { preflight } from "../registry/preflight.ts";
+import { presenceOf } from "../registry/presence.ts";
+import { RegistrySink } from "../registry/sink.ts";
+import type { Log } from "../terminal/log.ts";
+import type { Progress } from "../terminal/progress.ts";
+import { formatSummary } from "../terminal/progress-view.ts";
+import { renamePlan } from "../transfer/plan.ts";
+import { type TransferResult, transfer } from "../transfer/transfer.ts";
+import type { Surroundings } from "./command.ts";
+import { failWith, lostArtifacts } from "./failures.ts";
+import { type LatestRelease, latestRelease } from "./latest-release.ts";
+import { formatMapping } from "./mapping.ts";
+import type { RunReport } from "./report.ts";
+import { type Destination, greet } from "./target.ts";
+
+export type DeliveryRun = Pick<Surroundings, "print" | "signal"> & {
+  log: Log;
+  values: {
+    jobs: number;
+    keepGoing: boolean;
+    dryRun: boolean;
+    report: string | undefined;
+    filename: string | undefined;
+  };
+};
+
+/** What goes to a registry, and where it comes from. */
+export interface Delivery {
+  /** For messages. */
+  verb: "import" | "copy";
+  /** Under the names that it comes by. */
+  plan: Plan;
+  /** Gives the content of the plan's nodes, whatever repositories they are said to be in. */
+  source: Source;
+  destination: Destination;
+  registries: Registries;
+  progress: Progress;
+  report: RunReport;
+  /** Where in the target is what the source does not have. Default: it has everything. */
+  known?: (placed: Plan) => Promise<ReadonlyMap<Digest, RepositoryName>>;
+  /** Done when nothing more is sent, before it is told what was lost. */
+  settle?: (lost: TransferResult["lost"]) => Promise<void>;
+  /** What to do about what was lost, where that is another thing than to run again. */
+  hintAfter?: (lost: TransferResult["lost"]) => string | undefined;
+}
+
+/** Sends a plan to its target, under the names that it has there, and says how a cluster finds it. */
+export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<void> {
+  const { values, log } = run;
+  const { verb, plan, destination, progress, report } = delivery;
+  assertPlaces(plan.roots, destination.target);
+  const placed = renamePlan(plan, (root) => mapRoot(root, destination.target));
+  report.placed(plan, placed);
+  if (values.dryRun) return foretell(run, delivery, placed);
+  const { lost, latest, count } = await send(run, delivery, placed);
+  await delivery.settle?.(lost);
+  progress.stop();
+  failWith(log, lostArtifacts(verb, lost), {
+    message: `cannot ${verb}: ${lost.length} of ${count} artifacts are missing in ${destination.name}`,
+    hint: delivery.hintAfter?.(lost) ?? "what arrived stays; run the same command again to send the rest",
+    kind: values.keepGoing ? "partial" : "failed",
+    report: values.report,
+  });
+  log.info(formatSummary(verb === "copy" ? "copied" : "imported", progress.totals()));
+  if (latest !== undefined) log.info(latest.text);
+  log.info(
+    values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
+  );
+  const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
+  await run.print(mirrorConfiguration(destination.target, registriesOfOrigin).trimEnd());
+}
+
+interface Sent extends TransferResult {
+  latest: LatestRelease | undefined;
+  /** Names that were to be given. */
+  count: number;
+}
+
+async function send(run: DeliveryRun, delivery: Delivery, placed: Plan): Promise<Sent> {
+  const { values, log, signal } = run;
+  const { verb, plan, source, destination, registries, progress, report } = delivery;
+  const { target, name } = destination;
+  await greet(registries, destination);
+  const obstacles = await preflight(registries, placed.roots);
+  report.obstacles(obstacles);
+  failWith(log, obstacles, {
+    message: `cannot ${verb} ${verb === "copy" ? "to" : "into"} ${name}: nothing has been sent`,
+    report: values.report,
+  });
+  const known = await delivery.known?.(placed);
+  const latest = await latestRelease(plan, { target, registries, log, signal });
+  const named = latest === undefined ? placed : { ...placed, roots: [...placed.roots, latest.root] };
+  report.planned(named);
+  const sink = new RegistrySink(registries, named.roots, {
+    warn: (text) => log.warn(text),
+    movable: new Set(latest === undefined ? [] : [formatReference(latest.root.reference)]),
+    variants: withTypedConfigs(placed),
+    ...(known === undefined ? {} : { known }),
+  });
+  const { lost } = await transfer(named, source, sink, {
+    jobs: values.jobs,
+    onFailure: values.keepGoing ? "continue" : "stop",
+    listener: (event) => {
+      report.listener(event);
+      progress.listener(event);
+    },
+    signal,
+  });
+  return { lost, latest, count: named.roots.length };
+}
+
+/** What would go where. Nothing is written, and the right to write is not asked for. */
+async function foretell(
+  { print, log }: DeliveryRun,
+  { plan, destination, registries }: Delivery,
+  placed: Plan,
+): Promise<void> {
+  await greet(registries, destination);
+  const presence = await presenceOf(registries, placed.roots);
+  await print(formatMapping({ plan, placed, presence }));
+  log.info(`whether the account may push to ${destination.name} was not tried`);
+}
