@@ -1,3 +1,4 @@
+import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { ManifestBytes } from "../oci/manifest.ts";
 import type { ByteStream, Node, Plan, Source } from "../oci/plan.ts";
@@ -28,6 +29,14 @@ export class CombinedSource implements Source {
     this.nameless = unique(newestFirst, ({ nameless }) => nameless);
   }
 
+  original(reference: Reference): Digest | undefined {
+    for (const archive of this.#archives) {
+      const original = archive.original(reference);
+      if (original !== undefined) return original;
+    }
+    return;
+  }
+
   close(): void {
     for (const archive of this.#archives) archive.close();
   }
@@ -42,6 +51,13 @@ export class CombinedSource implements Source {
     if (first === undefined || this.missingBases.length > 0) return lacking;
     if (this.#archives.length === 1) this.#archives[0]?.assertHolds(plan);
     throw this.#inNone(first);
+  }
+
+  /** The archives in which a name stands for this digest. */
+  namedIn(reference: Pinned): string[] {
+    const name = formatReference(reference);
+    const isIt = (each: Pinned) => each.digest === reference.digest && formatReference(each) === name;
+    return this.#archives.filter(({ references }) => references.some(isIt)).map(({ path }) => path);
   }
 
   get mayLackBlobs(): boolean {

@@ -38,8 +38,8 @@ export function inspectIndex(tar: TarFile, { offset, size }: Extent): IndexReadi
   return { roots: roots.map(asRoot), bases, digest: digestOf(bytes), defects };
 }
 
-function asRoot({ reference, isNamed, descriptor }: ArchiveRoot): Root {
+function asRoot({ reference, isNamed, descriptor, original }: ArchiveRoot): Root {
   const { mediaType, digest, size } = descriptor;
-  const root = { reference, descriptor: { mediaType, digest, size } };
+  const root = { reference, descriptor: { mediaType, digest, size }, ...(original && { original }) };
   return isNamed ? root : { ...root, nameless: true };
 }

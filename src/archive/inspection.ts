@@ -22,7 +22,7 @@ import { type IndexReading, inspectIndex } from "./index-inspection.ts";
 import { INDEX_FILE, LAYOUT_FILE, type Layout } from "./layout.ts";
 import { pathOf } from "./path.ts";
 import { TarFile } from "./reader.ts";
-import { noLayout } from "./roots.ts";
+import { noLayout, originalsOf } from "./roots.ts";
 
 /** A manifest that is what its digest says; the sizes it gives are those that were found. */
 interface ReadManifest {
@@ -63,6 +63,7 @@ export class ArchiveInspection implements Source {
   readonly indexDigest: Digest | undefined;
   /** Of a delta: the index digests of the archives that it builds on. */
   readonly bases: readonly Digest[];
+  readonly original: (reference: Reference) => Digest | undefined;
   readonly #tar: TarFile;
   readonly #contents: TarContents;
   readonly #isIndexWhole: boolean;
@@ -83,6 +84,7 @@ export class ArchiveInspection implements Source {
       const { roots, bases, digest, defects } = this.#readIndex();
       this.#isIndexWhole = defects.length === 0;
       this.bases = bases;
+      this.original = originalsOf(roots);
       this.indexDigest = digest;
       this.known = this.#known;
       this.named = roots.map((root) => ({ ...root, descriptor: this.#sized(root.descriptor) }));

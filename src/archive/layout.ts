@@ -53,6 +53,9 @@ export const NAME_ANNOTATION = {
 /** Where a nameless root belongs: `HOST/REPOSITORY`. */
 export const REPOSITORY_ANNOTATION = "dev.eksa-airgap.repository";
 
+/** On a root that was pruned to some platforms: the digest of the whole index. */
+export const ORIGINAL_ANNOTATION = "dev.eksa-airgap.original-digest";
+
 /** On the index of a delta: the digests of its bases' `index.json`, sorted, with commas between them. */
 export const BASES_ANNOTATION = "dev.eksa-airgap.bases";
 
@@ -149,9 +152,12 @@ function indexJson(roots: readonly Root[], delta: Delta | undefined): string {
   });
 }
 
-function annotationsOf({ reference, nameless }: Root): Record<string, string> {
+function annotationsOf({ reference, nameless, original }: Root): Record<string, string> {
   if (nameless) return { [REPOSITORY_ANNOTATION]: repositoryName(reference) };
   const name = formatReference(reference);
-  const containerd = { [NAME_ANNOTATION.containerd]: name };
-  return REF_NAME.test(name) ? { ...containerd, [NAME_ANNOTATION.oci]: name } : containerd;
+  return {
+    [NAME_ANNOTATION.containerd]: name,
+    ...(REF_NAME.test(name) && { [NAME_ANNOTATION.oci]: name }),
+    ...(original && { [ORIGINAL_ANNOTATION]: original }),
+  };
 }

@@ -7,7 +7,7 @@ import { Budget } from "./budget.ts";
 import { Passing } from "./passing.ts";
 import { pathOf } from "./path.ts";
 import { otherOrder, type PipeGraph, readGraph } from "./pipe-graph.ts";
-import { damaged, type Pinned } from "./roots.ts";
+import { damaged, originalsOf, type Pinned } from "./roots.ts";
 import type { TarStream } from "./tar-stream.ts";
 
 /** A blob of no more bytes is kept in memory until it is settled. */
@@ -26,6 +26,7 @@ export class PipeSource implements Source {
   readonly references: readonly Pinned[];
   /** Every root without a name: the repository that it belongs to, and its digest. */
   readonly nameless: readonly Pinned[];
+  readonly original: (reference: Reference) => Digest | undefined;
   readonly #tar: TarStream;
   readonly #manifests: PipeGraph["manifests"];
   readonly #blobs = new Map<Digest, Passing>();
@@ -37,6 +38,7 @@ export class PipeSource implements Source {
   private constructor(tar: TarStream, { roots, manifests }: PipeGraph) {
     this.#tar = tar;
     this.#manifests = manifests;
+    this.original = originalsOf(roots);
     this.references = roots.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
     this.nameless = roots.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
   }

@@ -9,6 +9,7 @@ import {
   DOCKER_FILE,
   INDEX_FILE,
   NAME_ANNOTATION,
+  ORIGINAL_ANNOTATION,
   REPOSITORY_ANNOTATION,
 } from "./layout.ts";
 
@@ -17,6 +18,18 @@ export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 
 export type Pinned = Reference & { digest: Digest };
 
+/** Tells what a root was before it was pruned, by its pinned reference. */
+export function originalsOf(
+  roots: readonly { reference: Reference; original?: Digest }[],
+): (reference: Reference) => Digest | undefined {
+  const originals = new Map(roots.map(({ reference, original }) => [pinnedName(reference), original]));
+  return (reference) => originals.get(pinnedName(reference));
+}
+
+function pinnedName(reference: Reference): string {
+  return `${formatReference(reference)}@${reference.digest}`;
+}
+
 /** What an `index.json` lists. */
 export interface ArchiveRoot {
   reference: Pinned;
@@ -24,6 +37,8 @@ export interface ArchiveRoot {
   isNamed: boolean;
   /** Another full name that it has for other readers. */
   otherName?: Reference;
+  /** What it was before it was pruned to some platforms. */
+  original?: Digest;
   descriptor: Descriptor;
 }
 
@@ -122,7 +137,8 @@ function rootOf({ digest, annotations = {} }: Descriptor): Omit<ArchiveRoot, "de
     if (named !== digest) {
       throw new Fault(`${quoted(formatReference(reference))} is the name given to ${digest}`);
     }
-    const root = { reference: { ...reference, digest }, isNamed: true };
+    const original = originalOf(annotations);
+    const root = { reference: { ...reference, digest }, isNamed: true, ...(original && { original }) };
     const isAlike = other === undefined || formatReference(other) === formatReference(reference);
     return isAlike ? root : { ...root, otherName: other };
   }
@@ -131,6 +147,11 @@ function rootOf({ digest, annotations = {} }: Descriptor): Omit<ArchiveRoot, "de
   const nameless = { ...parseReference(`${repository}@${digest}`), digest };
   if (nameless.tag !== undefined) throw new Fault(`${quoted(repository)} is a repository with a tag`);
   return { reference: nameless, isNamed: false };
+}
+
+function originalOf({ [ORIGINAL_ANNOTATION]: original }: Record<string, string>): Digest | undefined {
+  if (original === undefined || isDigest(original)) return original;
+  throw new Fault(`${quoted(original)} is not the digest of what it was pruned from`);
 }
 
 /** docker and containerd put the full name into their own annotation, and the tag alone into OCI's. */

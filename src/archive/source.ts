@@ -8,7 +8,14 @@ import type { Extent } from "./files.ts";
 import { INDEX_FILE, LAYOUT_FILE } from "./layout.ts";
 import { pathOf } from "./path.ts";
 import { TarFile } from "./reader.ts";
-import { type ArchiveIndex, MAX_INDEX_BYTES, noLayout, type Pinned, readIndex } from "./roots.ts";
+import {
+  type ArchiveIndex,
+  MAX_INDEX_BYTES,
+  noLayout,
+  originalsOf,
+  type Pinned,
+  readIndex,
+} from "./roots.ts";
 
 /** An archive as a source: read in place by offset, nothing unpacked. */
 export class ArchiveSource implements Source {
@@ -20,6 +27,7 @@ export class ArchiveSource implements Source {
   readonly indexDigest: Digest;
   /** Of a delta: the index digests of the archives that it builds on. */
   readonly bases: readonly Digest[];
+  readonly original: (reference: Reference) => Digest | undefined;
   readonly #tar: TarFile;
   readonly #extents: ReadonlyMap<string, Extent>;
 
@@ -31,6 +39,7 @@ export class ArchiveSource implements Source {
       const { roots, bases, digest } = this.#readIndex();
       this.indexDigest = digest;
       this.bases = bases;
+      this.original = originalsOf(roots);
       this.references = roots.flatMap(({ reference, isNamed }) => (isNamed ? reference : []));
       this.nameless = roots.flatMap(({ reference, isNamed }) => (isNamed ? [] : reference));
     } catch (error) {

@@ -4,19 +4,19 @@ import { isImageConfigType } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Manifest, parseManifest } from "../oci/manifest.ts";
 import type { Plan, Root } from "../oci/plan.ts";
+import { formatPlatform, isRunnable } from "../oci/platform.ts";
+import { subjectOf } from "../transfer/subject.ts";
 
 /** `manifest`: YAML files. `referrer`: what signs or describes another one. `other`: none of these. */
 export type ArtifactKind = "image" | "chart" | "manifest" | "referrer" | "other";
 
 const YAML_ARTIFACTS = new Set([BUNDLES_ARTIFACT_TYPE, RELEASE_ARTIFACT_TYPE]);
 const CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json";
-/** cosign's, which look like images. */
-const SIGNATURE_TAG = /^sha(?:256|512)-[0-9a-f]+\.(?:sig|att|sbom)$/;
 
 /** What a root is, and the platforms that it runs on, as `OS/ARCH[/VARIANT]`. */
 export function describeArtifact(plan: Plan, root: Root): { kind: ArtifactKind; platforms: string[] } {
   const images = imagesBelow(plan, root.descriptor.digest);
-  const kind = kindOf(root, images);
+  const kind = kindOf(plan, root, images);
   if (kind !== "image") return { kind, platforms: [] };
   const platforms = images.flatMap(({ platform }) => platform ?? []);
   return { kind, platforms: [...new Set(platforms)] };
@@ -27,11 +27,12 @@ interface Below {
   platform: string | undefined;
 }
 
-function kindOf({ reference, nameless }: Root, below: readonly Below[]): ArtifactKind {
+function kindOf(plan: Plan, root: Root, below: readonly Below[]): ArtifactKind {
   const manifests = below.map(({ manifest }) => manifest);
-  if (nameless || SIGNATURE_TAG.test(reference.tag ?? "")) return "referrer";
+  // cosign's look like images.
+  if (root.nameless || subjectOf(plan, root) !== undefined) return "referrer";
   // It has no type of its own.
-  if (isPackageBundle(reference)) return "manifest";
+  if (isPackageBundle(root.reference)) return "manifest";
   if (manifests.some(isImage)) return "image";
   if (manifests.some(({ config }) => config?.mediaType === CHART_CONFIG)) return "chart";
   if (manifests.some(({ artifactType }) => YAML_ARTIFACTS.has(artifactType ?? ""))) return "manifest";
@@ -49,10 +50,8 @@ function imagesBelow(plan: Plan, root: Digest): Below[] {
     const manifest = parseManifest(node.bytes);
     for (const child of manifest.manifests) open.add(child.digest);
     const { platform } = node.descriptor;
-    const isKnown = platform !== undefined && platform.os !== "unknown";
-    const parts = isKnown ? [platform.os, platform.architecture, platform.variant] : [];
     if (manifest.config !== undefined) {
-      found.push({ manifest, platform: parts.filter((part) => part !== undefined).join("/") || undefined });
+      found.push({ manifest, platform: isRunnable(platform) ? formatPlatform(platform) : undefined });
     }
   }
   return found;

@@ -4,7 +4,7 @@ import { underOwnNames } from "../transfer/plan.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { deliver } from "./delivery.ts";
-import { collect, makePlan } from "./export-plan.ts";
+import { collect, makePlan, reportSkipped } from "./export-plan.ts";
 import {
   DELIVERY_FLAGS,
   NETWORK_FLAGS,
@@ -14,6 +14,7 @@ import {
   TARGET_FLAGS,
 } from "./flags.ts";
 import { openNetwork } from "./network.ts";
+import { withoutUnused } from "./part.ts";
 import { RunReport } from "./report.ts";
 import { SignatureCheck } from "./signature.ts";
 import { type Destination, readTarget } from "./target.ts";
@@ -62,9 +63,11 @@ async function copyTo(
   const { registries } = network;
   const source = new RegistrySource(registries);
   const collection = await collect(run, network, signatures.bundles);
-  report.inputs(collection);
   signatures.releases(collection.files);
-  const { plan } = await makePlan(run, { collection, source, report, verb: "copy" });
+  const { plan: whole } = await makePlan(run, { collection, source, report, verb: "copy" });
+  const { plan, left } = withoutUnused(whole);
+  reportSkipped(log, left);
+  report.inputs({ ...collection, skipped: [...collection.skipped, ...left] });
   await deliver(run, {
     verb: "copy",
     plan,

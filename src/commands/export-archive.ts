@@ -27,6 +27,10 @@ const DECISIVE = [
   "exclude",
   "includePackages",
   "includeSignatures",
+  "kubernetesVersion",
+  "only",
+  "platform",
+  "provider",
   "since",
   "splitSize",
 ] as const;
@@ -67,6 +71,7 @@ export async function plannedIn(
   const kept = notes as Planned["notes"];
   report.inputs(kept);
   report.excluded(kept.excluded);
+  report.whole(kept.whole);
   report.planned(plan);
   const bytes = [...unfinished.kept.values()].reduce((sum, each) => sum + each, 0);
   log.info(

@@ -1,17 +1,21 @@
-import type { Skipped } from "../eksa/artifacts.ts";
+import type { Skipped, UnknownComponent } from "../eksa/artifacts.ts";
 import {
   type AcceptBundles,
   type Collection,
   collectArtifacts,
   type UnpinnedInput,
 } from "../eksa/collect.ts";
+import { type ImageArtifact, isCsiComponent } from "../eksa/images.ts";
+import { wantsManifests } from "../eksa/selection.ts";
 import { wrapBundles, wrapRelease } from "../eksa/wrap.ts";
+import type { Platform } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
 import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
+import { type Pruned, prunePlatforms, type WholeIndex } from "../transfer/prune.ts";
 import { resolveWithReferrers } from "../transfer/referrers.ts";
 import { type Resolution, resolve } from "../transfer/resolve.ts";
 import { exclude } from "./exclude.ts";
@@ -21,6 +25,7 @@ import type { Network } from "./network.ts";
 import { withPackages } from "./packages.ts";
 import { chooseBundles } from "./release-source.ts";
 import type { RunReport } from "./report.ts";
+import { assertSelects, type PartValues, platformsFrom, selected, selectionFrom } from "./selected.ts";
 
 /** What an export is made from, and a list of it. */
 export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
@@ -33,7 +38,9 @@ export type SelectionRun = Pick<ExportRun, "directory" | "log" | "signal"> & {
     | "includePackages"
     | "includeSignatures"
     | "jobs"
-  > & { report: string | false | undefined };
+    | "platform"
+  > &
+    PartValues & { report: string | false | undefined };
 };
 
 /**
@@ -45,14 +52,21 @@ export async function collect(
   network: Network,
   accept?: AcceptBundles,
 ): Promise<Collection> {
+  // A mistake in it is told before anything is fetched.
+  platformsFrom(run.values.platform);
   const { file, read, isWhole, ...known } = await chooseBundles(run, network);
-  const found = await collectArtifacts(file, read, accept);
+  const found = await collectArtifacts(file, read, (bundles) => {
+    assertSelects(bundles, run.values);
+    accept?.(bundles);
+  });
   // Files out of one artifact are pinned by its digests.
   const unpinned = found.unpinned.filter(({ kind }) => !(isWhole && kind === "file"));
-  const named = { ...found, ...known, unpinned };
+  reportUnknown(run.log, found.unknown);
+  const part = selected({ ...found, ...known, unpinned }, run.values);
   const collection = run.values.includePackages
-    ? await withPackages(run, named, new RegistrySource(network.registries))
-    : named;
+    ? await withPackages(run, part, new RegistrySource(network.registries))
+    : part;
+  reportCsiComponents(run.log, collection.images);
   reportSkipped(run.log, collection.skipped);
   reportUnpinned(run.log, collection.unpinned);
   return collection;
@@ -63,6 +77,8 @@ export interface MadePlan {
   excluded: Reference[];
   /** The YAML files, and what wraps them. */
   documents: ReadonlySet<Digest>;
+  /** What `--platform` could not prune. */
+  whole: WholeIndex[];
 }
 
 export interface Planning {
@@ -81,7 +97,7 @@ export async function makePlan(
   { collection, source, found, report, verb = "export" }: Planning,
 ): Promise<MadePlan> {
   const { images } = collection;
-  const wrapped = wrapFiles(collection);
+  const wrapped = wantsManifests(selectionFrom(values)) ? wrapFiles(collection) : joinPlans([]);
   const { kept, left } = exclude(images, values.exclude);
   const excluded = left.map(({ reference }) => reference);
   report.excluded(excluded);
@@ -90,16 +106,19 @@ export async function makePlan(
   const signed = values.includeSignatures;
   const alsoSigned = signed ? ", and what signs or describes them" : "";
   const { jobs } = values;
-  if (found === undefined) {
+  if (found === undefined && references.length > 0) {
     log.info(`reading the manifests of ${references.length} images and charts${alsoSigned}`);
   }
   const resolved = found ?? (await (signed ? resolveWithReferrers : resolve)(source, references, { jobs }));
   // What was not waited for is not missing.
   signal.throwIfAborted();
-  const whole = joinPlans([wrapped, resolved.plan]);
-  const failures = [...collection.failures, ...resolved.failures];
-  assertOneDigestAName(whole.roots);
-  report.planned(whole);
+  const { plan, whole, failures: unpruned } = prunedTo(platformsFrom(values.platform), resolved);
+  const failures = [...collection.failures, ...unpruned];
+  report.whole(whole);
+  reportWhole(log, whole);
+  const all = joinPlans([wrapped, plan]);
+  assertOneDigestAName(all.roots);
+  report.planned(all);
   report.unresolved(failures);
   failWith(
     log,
@@ -117,7 +136,38 @@ export async function makePlan(
       report: values.report,
     },
   );
-  return { plan: whole, excluded, documents: new Set(wrapped.nodes.keys()) };
+  return { plan: all, excluded, documents: new Set(wrapped.nodes.keys()), whole };
+}
+
+/** What was found, for these platforms alone where there are any. */
+function prunedTo(platforms: readonly Platform[], { plan, failures }: Resolution): Pruned {
+  if (platforms.length === 0) return { plan, whole: [], failures };
+  const pruned = prunePlatforms(plan, platforms);
+  return { ...pruned, failures: [...failures, ...pruned.failures] };
+}
+
+function reportUnknown(log: Log, unknown: readonly UnknownComponent[]): void {
+  for (const { component, where } of unknown) {
+    log.info(
+      `the component \`${component}\` is not one that this version knows: all that it names travels (${where.join(", ")})`,
+    );
+  }
+}
+
+function reportCsiComponents(log: Log, images: readonly ImageArtifact[]): void {
+  const { length } = images.filter(({ reference }) => isCsiComponent(reference));
+  if (length === 0) return;
+  log.info(
+    `${length} CSI component images are carried, and not sent on import: EKS Anywhere uses none of them`,
+  );
+}
+
+function reportWhole(log: Log, whole: readonly WholeIndex[]): void {
+  for (const [reason, entries] of Map.groupBy(whole, (entry) => entry.reason)) {
+    log.info(`${entries.length} stay whole, whatever the platform: ${reason}`);
+  }
+  for (const { reference, reason } of whole)
+    log.debug(1, `stays whole: ${formatReference(reference)} (${reason})`);
 }
 
 /** In the order of an archive. */
@@ -134,7 +184,7 @@ export function wrapFiles({ number, files, version, release }: Collection): Plan
   return joinPlans([bundles, wrapRelease(release.entry.version, release.file.bytes)]);
 }
 
-function reportSkipped(log: Log, skipped: readonly Skipped[]): void {
+export function reportSkipped(log: Log, skipped: readonly Skipped[]): void {
   for (const [reason, entries] of Map.groupBy(skipped, (entry) => entry.reason)) {
     log.info(`left out ${entries.length}: ${reason}`);
   }

@@ -4,8 +4,6 @@ import { matchesLayout } from "../archive/compare.ts";
 import { type Delta, type Layout, layOut } from "../archive/layout.ts";
 import { indexesOf, volumeName, volumesOf } from "../archive/volumes.ts";
 import type { Workplace } from "../archive/workplace.ts";
-import type { Skipped } from "../eksa/artifacts.ts";
-import type { UnpinnedInput } from "../eksa/collect.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan } from "../oci/plan.ts";
 import type { Reference } from "../oci/reference.ts";
@@ -14,6 +12,7 @@ import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import type { Listener } from "../transfer/events.ts";
+import type { WholeIndex } from "../transfer/prune.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
@@ -23,7 +22,7 @@ import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS } from ".
 import { type Network, openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
 import { assertLaidOut, openPrepackaged, type Prepackaged, readyMade } from "./prepackaged.ts";
-import { RunReport } from "./report.ts";
+import { type Inputs, RunReport } from "./report.ts";
 import { SignatureCheck } from "./signature.ts";
 import { deltaOf } from "./since.ts";
 
@@ -150,10 +149,10 @@ async function resolvePlan(
   signatures.releases(collection.files);
   const ready = await openPrepackaged(run, { collection, network });
   const planning = { collection, source, found: ready?.found, report };
-  const { plan, excluded, documents } = await makePlan(run, planning);
-  const { skipped, unpinned } = collection;
+  const { plan, excluded, documents, whole } = await makePlan(run, planning);
+  const { skipped, unpinned, unknown } = collection;
   const delta = await deltaOf(run, plan, documents);
-  const notes = { skipped, unpinned, excluded };
+  const notes = { skipped, unpinned, unknown, whole, excluded };
   if (ready === undefined) return { plan, notes, delta };
   assertLaidOut(ready, layOut(plan, delta));
   return { plan, notes: { ...notes, prepackaged: ready.prepackaged }, delta };
@@ -170,10 +169,9 @@ function told(progress: Progress, report: RunReport): Listener {
 export interface Planned {
   plan: Plan;
   delta: Delta | undefined;
-  notes: {
-    skipped: readonly Skipped[];
-    unpinned: readonly UnpinnedInput[];
+  notes: Inputs & {
     excluded: readonly Reference[];
+    whole: readonly WholeIndex[];
     /** The ready-made archive that the plan was read from. */
     prepackaged?: Prepackaged;
   };

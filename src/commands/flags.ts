@@ -1,3 +1,4 @@
+import { KINDS, PROVIDERS } from "../eksa/selection.ts";
 import { Fault } from "../oci/fault.ts";
 import { type Flags, flagName } from "./arguments.ts";
 
@@ -18,6 +19,27 @@ export const OUTPUT_FLAGS = {
     default: "text",
     description: "`json`: one event a line on stderr",
     group: "Output",
+  },
+} as const satisfies Flags;
+
+/** On every command that can do a part of what a Bundles names. The Bundles' own YAML files are one artifact. */
+export const PART_FLAGS = {
+  kubernetesVersion: {
+    type: "list",
+    valueHint: "V",
+    description: "only what clusters of this Kubernetes version need, e.g. `1.31`",
+  },
+  provider: {
+    type: "list",
+    choices: PROVIDERS,
+    valueHint: "P",
+    description: `only what this provider needs, and what all of them do: ${PROVIDERS.join(", ")}`,
+  },
+  only: {
+    type: "list",
+    choices: KINDS,
+    description:
+      "only artifacts of this kind; `manifests` is the Bundles with all of its YAML files, which goes whole or, where it is not named, not at all",
   },
 } as const satisfies Flags;
 
@@ -50,6 +72,13 @@ export const SELECTION_FLAGS = {
     type: "boolean",
     description:
       "the curated packages too: package bundle, charts, images; their registry wants a login to Amazon ECR",
+  },
+  ...PART_FLAGS,
+  platform: {
+    type: "list",
+    valueHint: "OS/ARCH[/VARIANT]",
+    description:
+      "only the images of this platform, e.g. `linux/amd64`; what has no tag or travels with signatures stays whole",
   },
 } as const satisfies Flags;
 

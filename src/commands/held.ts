@@ -1,6 +1,6 @@
 import { CombinedSource } from "../archive/combined.ts";
 import { Fault } from "../oci/fault.ts";
-import type { Node, Plan } from "../oci/plan.ts";
+import type { Node, Plan, Source } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Log } from "../terminal/log.ts";
 import { count } from "../terminal/progress-view.ts";
@@ -20,12 +20,14 @@ export interface HeldOptions {
   log: Log;
   /** For messages: `list`, `verify`. */
   verb: string;
+  /** Looks into what they hold while they are open. */
+  look?: (plan: Plan, source: Source) => Promise<void>;
 }
 
 /** The graph of archives, each name once. Fails naming the artifacts that are damaged. */
 export async function readArchives(
   paths: readonly string[],
-  { jobs, log, verb }: HeldOptions,
+  { jobs, log, verb, look }: HeldOptions,
 ): Promise<Held> {
   const source = new CombinedSource([...new Set(paths)]);
   try {
@@ -47,6 +49,7 @@ export async function readArchives(
       const bases = source.missingBases.join(", ");
       log.info(`left to a base: ${count(lacking.length, "blob")}, ${formatBytes(bytes)} (index ${bases})`);
     }
+    await look?.(plan, source);
     return { plan, lacking };
   } finally {
     source.close();

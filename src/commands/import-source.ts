@@ -5,7 +5,10 @@ import { compressionOf, detect, unpacked } from "../archive/compression.ts";
 import { readPipe } from "../archive/pipe-file.ts";
 import { PipeSource } from "../archive/pipe-source.ts";
 import { TarStream } from "../archive/tar-stream.ts";
+import { throwAll } from "../eksa/failures.ts";
 import { Fault } from "../oci/fault.ts";
+import type { Plan, Root } from "../oci/plan.ts";
+import { formatReference } from "../oci/reference.ts";
 
 const STDIN = 0;
 
@@ -24,6 +27,26 @@ export async function openInputs(inputs: readonly string[], signal: AbortSignal)
       kind: "usage",
     },
   );
+}
+
+/** Fails where two of the archives, of which neither is a delta of the other, give one name to two contents. */
+export function assertAgreed(source: ImportSource, { roots }: Plan): void {
+  if (!(source instanceof CombinedSource)) return;
+  const taken = new Map<string, Root>();
+  const failures: Fault[] = [];
+  for (const root of roots) {
+    const { reference, descriptor, nameless } = root;
+    const name = formatReference(reference);
+    const other = nameless ? undefined : taken.get(name);
+    if (!nameless && other === undefined) taken.set(name, root);
+    if (other === undefined || other.descriptor.digest === descriptor.digest) continue;
+    const places = [other, root].map(({ descriptor: { digest } }) => {
+      return `${digest} in ${source.namedIn({ ...reference, digest }).join(", ")}`;
+    });
+    const hint = "import the archives one after the other: the name is then that of the later one";
+    failures.push(new Fault(`cannot tell which content ${name} is: ${places.join(", ")}`, { hint }));
+  }
+  throwAll("cannot import archives that disagree", failures);
 }
 
 /**

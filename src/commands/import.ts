@@ -9,10 +9,11 @@ import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { deliver } from "./delivery.ts";
 import { failWith } from "./failures.ts";
-import { DELIVERY_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { DELIVERY_FLAGS, OUTPUT_FLAGS, PART_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { findFoundation } from "./import-delta.ts";
-import { type ImportSource, openInputs } from "./import-source.ts";
+import { assertAgreed, type ImportSource, openInputs } from "./import-source.ts";
 import { openNetwork } from "./network.ts";
+import { partToSend } from "./part.ts";
 import { RunReport } from "./report.ts";
 import { type Destination, readTarget } from "./target.ts";
 
@@ -30,6 +31,7 @@ const LINE = defineCommandLine({
         "the archive to read, or its first volume; a base and its deltas together; `.tar.gz` and `.tar.zst` too; `-` for stdin",
     },
     ...DELIVERY_FLAGS,
+    ...PART_FLAGS,
     ...TARGET_FLAGS,
     ...OUTPUT_FLAGS,
   },
@@ -95,7 +97,7 @@ function hintAfter(lost: TransferResult["lost"], files: readonly string[]): stri
   return `what arrived stays; \`eksa-airgap verify artifacts ${inputs}\` says whether the archive is what is wrong, and where`;
 }
 
-/** The archive's whole graph. Fails naming what is damaged, before anything is sent. */
+/** The part of the archive's graph that is to be sent. Fails naming what is damaged, before anything is. */
 async function readPlan(
   { values, log }: ImportRun,
   source: ImportSource,
@@ -113,9 +115,10 @@ async function readPlan(
       report: values.report,
     },
   );
-  if (source instanceof PipeSource) {
-    source.follow(plan);
-    return { held: plan, lacking: [] };
-  }
-  return { held: plan, lacking: source.lacking(plan) };
+  if (source instanceof PipeSource) source.follow(plan);
+  const lacking = source instanceof PipeSource ? [] : source.lacking(plan);
+  const { plan: held, left } = await partToSend(plan, source, { values, log });
+  assertAgreed(source, held);
+  report.inputs({ skipped: left, unpinned: [], unknown: [] });
+  return { held, lacking: lacking.filter(({ descriptor }) => held.nodes.has(descriptor.digest)) };
 }

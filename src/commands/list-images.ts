@@ -1,4 +1,11 @@
+import { resolve } from "node:path";
+import { parseClusterVersions } from "../eksa/cluster-versions.ts";
+import type { Collection } from "../eksa/collect.ts";
+import type { ImageArtifact } from "../eksa/images.ts";
+import { readLocal } from "../eksa/reader.ts";
 import type { Digest } from "../oci/digest.ts";
+import { Fault } from "../oci/fault.ts";
+import type { Root } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Failure } from "../terminal/fault.ts";
@@ -6,19 +13,30 @@ import { sanitizeLine } from "../terminal/sanitize.ts";
 import { forEachBounded } from "../transfer/pool.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { describeArtifact } from "./artifact-kind.ts";
-import { defineCommand } from "./command.ts";
+import { defineCommand, type Run } from "./command.ts";
 import { exclude } from "./exclude.ts";
-import { collect, type SelectionRun } from "./export-plan.ts";
+import { collect, makePlan, type SelectionRun } from "./export-plan.ts";
 import { failWith } from "./failures.ts";
+import { bundlesIn } from "./held-bundles.ts";
 import { openNetwork } from "./network.ts";
-import { LIST_FLAGS, type ListRun, listedArchives, selectionOf } from "./selection.ts";
+import { assertTold } from "./part.ts";
+import { RunReport } from "./report.ts";
+import { LIST_FLAGS, listedArchives, selectionOf } from "./selection.ts";
 
 const LINE = defineCommandLine({
   name: "list images",
   summary:
     "List the images of an archive, or of a release, as `uri@digest`. Neither charts nor YAML files are among them; a registry is asked only for digests that the Bundles does not give.",
   example: "eksa-airgap list images --bundles-override bundle-release.yaml",
-  flags: LIST_FLAGS,
+  flags: {
+    ...LIST_FLAGS,
+    filename: {
+      type: "string",
+      alias: "f",
+      valueHint: "FILE",
+      description: "only those of the Kubernetes versions of the cluster in this file",
+    },
+  },
 });
 
 interface Image {
@@ -27,9 +45,17 @@ interface Image {
   digest: Digest;
 }
 
+type ImagesRun = Run<typeof LINE.flags>;
+type Versions = string[] | undefined;
+
 export const listImages = defineCommand(LINE, async (run) => {
+  assertGivesImages(run.values);
   const selection = selectionOf(run, false);
-  const found = selection === undefined ? await imagesOfArchives(run) : await imagesOf(run, selection);
+  const versions = await clusterVersions(run);
+  const found =
+    selection === undefined
+      ? await imagesOfArchives(run, versions)
+      : await imagesOf(run, selection, versions);
   const unique = new Map(found.map((image) => [nameOf(image), image]));
   const names = [...unique.keys()].sort(compareBytewise);
   const images = names.flatMap((name) => unique.get(name) ?? []);
@@ -37,21 +63,59 @@ export const listImages = defineCommand(LINE, async (run) => {
   else if (names.length > 0) await run.print(names.map(sanitizeLine).join("\n"));
 });
 
-async function imagesOfArchives(run: ListRun): Promise<Image[]> {
-  const { plan } = await listedArchives(run);
+function assertGivesImages({ only, filename, kubernetesVersion }: ImagesRun["values"]): void {
+  if (only.length > 0 && !only.includes("images")) {
+    throw new Fault(`cannot list images with \`--only ${only.join(",")}\``, {
+      hint: "leave out `--only`, or see `list artifacts`",
+      kind: "usage",
+    });
+  }
+  if (filename === undefined || kubernetesVersion.length === 0) return;
+  throw new Fault("cannot use `--filename` and `--kubernetes-version` together", {
+    hint: "give one of them",
+    kind: "usage",
+  });
+}
+
+/** Those of the cluster that `--filename` names; undefined without the flag. */
+async function clusterVersions({ values, directory }: ImagesRun): Promise<Versions> {
+  const { filename } = values;
+  if (filename === undefined) return;
+  const bytes = await readLocal(resolve(directory, filename)).catch((cause: unknown) => {
+    throw new Fault(`cannot read the cluster in ${filename}`, { cause });
+  });
+  return parseClusterVersions({ source: filename, bytes });
+}
+
+async function imagesOfArchives(run: ImagesRun, versions: Versions): Promise<Image[]> {
+  const wanted: ImageArtifact[] = [];
+  const { plan } = await listedArchives(run, async (held, source) => {
+    if (versions === undefined) return;
+    const { bundles } = await bundlesIn(held, source);
+    assertTold(bundles, { kubernetesVersions: versions, providers: [], only: [] });
+    for (const { images } of bundles) wanted.push(...ofVersions(images, versions));
+  });
+  const names = new Set(wanted.map(({ reference }) => formatReference(reference)));
+  const isWanted = ({ reference }: Root) => versions === undefined || names.has(formatReference(reference));
   return plan.roots
-    .filter((root) => describeArtifact(plan, root).kind === "image")
+    .filter((root) => isWanted(root) && describeArtifact(plan, root).kind === "image")
     .map(({ reference, descriptor }) => imageOf(reference, descriptor.digest));
 }
 
 /** The images that a Bundles names. Fails naming all whose digest cannot be had. */
-async function imagesOf(run: ListRun, selection: SelectionRun): Promise<Image[]> {
+async function imagesOf(run: ImagesRun, selection: SelectionRun, versions: Versions): Promise<Image[]> {
   const { values, log, environment, signal } = run;
   const network = openNetwork({ values, environment, signal, log, onWait: (text) => log.info(text) });
-  const { images, failures: unread } = await collect(selection, network);
-  const { kept } = exclude(images, values.exclude);
+  const { kubernetesVersion } = selection.values;
+  const selected = { ...selection.values, kubernetesVersion: versions ?? kubernetesVersion };
+  const collection = await collect({ ...selection, values: selected }, network);
+  const unread = collection.failures;
+  const { kept } = exclude(ofVersions(collection.images, versions), values.exclude);
   const wanted = kept.filter(({ kind }) => kind === "image");
   const source = new RegistrySource(network.registries);
+  if (values.platform.length > 0) {
+    return prunedImages(run, { selection, source, collection: { ...collection, images: wanted } });
+  }
   const found: Image[] = [];
   const failures: Failure[] = unread.map(({ reference, error }) => ({
     what: formatReference(reference),
@@ -72,6 +136,26 @@ async function imagesOf(run: ListRun, selection: SelectionRun): Promise<Image[]>
     report: false,
   });
   return found;
+}
+
+/** With the digests that an export for some platforms gives them. */
+async function prunedImages(
+  { directory, log }: ImagesRun,
+  { selection, ...planning }: { selection: SelectionRun; source: RegistrySource; collection: Collection },
+): Promise<Image[]> {
+  const report = new RunReport({ command: LINE.name, path: undefined, directory, others: [], log });
+  const values = { ...selection.values, exclude: [], only: ["images" as const] };
+  const { plan } = await makePlan({ ...selection, values }, { ...planning, report, verb: "list" });
+  return plan.roots.map(({ reference, descriptor }) => imageOf(reference, descriptor.digest));
+}
+
+/** What versionsBundles of these versions name, and nothing of the others: as `eksctl anywhere list images` does. */
+function ofVersions(images: readonly ImageArtifact[], versions: Versions): ImageArtifact[] {
+  return images.filter(({ origins }) => {
+    return (
+      versions === undefined || origins?.some(({ kubeVersion }) => versions.includes(kubeVersion)) !== false
+    );
+  });
 }
 
 function imageOf({ registry, repository, tag }: Reference, digest: Digest): Image {

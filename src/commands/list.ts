@@ -41,11 +41,19 @@ async function listed(run: Run<typeof LINE.flags>): Promise<Held> {
 
 function artifactsOf(plan: Plan) {
   return plan.roots.map((root) => {
-    const { reference, descriptor } = root;
+    const { reference, descriptor, original } = root;
     const { kind, platforms } = describeArtifact(plan, root);
     const { digest, mediaType } = descriptor;
     const bytes = closureBytes(plan, root);
-    return { reference: formatReference(reference), digest, mediaType, kind, bytes, platforms };
+    return {
+      reference: formatReference(reference),
+      digest,
+      ...(original && { original }),
+      mediaType,
+      kind,
+      bytes,
+      platforms,
+    };
   });
 }
 

@@ -4,20 +4,27 @@ import { mergeSkipped } from "../eksa/artifacts.ts";
 import type { Collection } from "../eksa/collect.ts";
 import { mergeImages } from "../eksa/images.ts";
 import { collectPackages } from "../eksa/packages.ts";
+import { reasonToLeave } from "../eksa/selection.ts";
 import type { Source } from "../oci/plan.ts";
 import { count } from "../terminal/progress-view.ts";
 import type { SelectionRun } from "./export-plan.ts";
+import { selectionFrom } from "./selected.ts";
 
 /** Charts are texts: some hundred kilobytes, unpacked. */
 const MAX_UNPACKED_BYTES = 64 * 1024 * 1024;
 
-/** The same, with the curated packages of its Kubernetes versions. */
+/** The part of a Bundles that is selected, with the curated packages of its Kubernetes versions. */
 export async function withPackages(
   { values, log, signal }: Pick<SelectionRun, "values" | "log" | "signal">,
   collection: Collection,
   source: Source,
 ): Promise<Collection> {
-  const { packageControllers: controllers, images, skipped, unpinned, failures } = collection;
+  const { images, skipped, unpinned, failures } = collection;
+  const selection = selectionFrom(values);
+  const { kubernetesVersions } = selection;
+  const controllers = collection.packageControllers.filter(
+    ({ kubeVersion }) => kubernetesVersions.length === 0 || kubernetesVersions.includes(kubeVersion),
+  );
   const { length } = controllers.filter(({ bundle }) => bundle !== undefined);
   log.info(`reading ${count(length, "package bundle")}, and the charts named there`);
   const packages = await collectPackages(controllers, {
@@ -37,7 +44,10 @@ export async function withPackages(
     });
   return {
     ...collection,
-    images: mergeImages([...images, ...packages.images]),
+    images: mergeImages([
+      ...images,
+      ...packages.images.filter((each) => reasonToLeave(each, selection) === undefined),
+    ]),
     skipped: mergeSkipped([...skipped, ...without]),
     unpinned: [...unpinned, ...packages.unpinned],
     failures: [...failures, ...packages.failures],

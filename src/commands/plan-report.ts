@@ -2,13 +2,14 @@ import { existsSync, statfsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Layout } from "../archive/layout.ts";
 import { volumesOf } from "../archive/volumes.ts";
-import type { Skipped } from "../eksa/artifacts.ts";
+import type { Skipped, UnknownComponent } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import { count } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import { closureBytes, planBytes } from "../transfer/plan.ts";
+import type { WholeIndex } from "../transfer/prune.ts";
 
 export interface PlanReport {
   layout: Layout;
@@ -18,15 +19,26 @@ export interface PlanReport {
   splitSize: number | undefined;
   skipped: readonly Skipped[];
   unpinned: readonly UnpinnedInput[];
+  unknown: readonly UnknownComponent[];
+  whole: readonly WholeIndex[];
 }
 
 /** What an export would do: a line an artifact, what is left out, totals and room. */
-export function formatPlan(plan: Plan, { layout, output, splitSize, skipped, unpinned }: PlanReport): string {
+export function formatPlan(
+  plan: Plan,
+  { layout, output, splitSize, skipped, unpinned, unknown, whole }: PlanReport,
+): string {
   const artifacts = plan.roots.map((root) => {
     return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(closureBytes(plan, root))}`;
   });
   const left = skipped.map(({ uri, reason, where }) => `left out: ${uri || where[0]} (${reason})`);
   const floating = unpinned.map(({ kind, name }) => `not pinned by a digest: ${kind} ${name}`);
+  const strange = unknown.map(({ component, where }) => {
+    return `a component that is not known: ${component} (${where.join(", ")})`;
+  });
+  const unpruned = whole.map(({ reference, reason }) => {
+    return `stays whole: ${formatReference(reference)} (${reason})`;
+  });
   const folder = dirname(resolve(output));
   const free = output !== "-" && existsSync(folder) ? statfsSync(folder) : undefined;
   const totals = [
@@ -35,7 +47,7 @@ export function formatPlan(plan: Plan, { layout, output, splitSize, skipped, unp
     `archive: ${layout.size} bytes (${formatBytes(layout.size)})${inVolumes(output, layout, splitSize)}`,
     ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
   ];
-  return [...artifacts, ...left, ...floating, ...totals].join("\n");
+  return [...artifacts, ...left, ...floating, ...strange, ...unpruned, ...totals].join("\n");
 }
 
 function inVolumes(output: string, { size }: Layout, splitSize: number | undefined): string {

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Skipped } from "../eksa/artifacts.ts";
+import type { Skipped, UnknownComponent } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import type { Judgement } from "../eksa/signature.ts";
 import { Fault } from "../oci/fault.ts";
@@ -19,6 +19,7 @@ import { describeFault, type Failure } from "../terminal/fault.ts";
 import type { Log } from "../terminal/log.ts";
 import type { Listener } from "../transfer/events.ts";
 import { closureBytes } from "../transfer/plan.ts";
+import type { WholeIndex } from "../transfer/prune.ts";
 
 /** `notDone`: the run ended before it. `excluded`: left out with `--exclude`. */
 type State = "done" | "failed" | "notDone" | "excluded";
@@ -26,11 +27,20 @@ type State = "done" | "failed" | "notDone" | "excluded";
 interface ReportedArtifact {
   reference: string;
   digest?: string;
+  /** What it was before it was pruned to some platforms. */
+  original?: string;
   /** Of everything below it, what it shares with others included. */
   bytes?: number;
   state: State;
   /** The error, what caused it, and what to do, outermost first. */
   reason?: string[];
+}
+
+/** What a run made of its Bundles. */
+export interface Inputs {
+  skipped: readonly Skipped[];
+  unpinned: readonly UnpinnedInput[];
+  unknown: readonly UnknownComponent[];
 }
 
 export interface ReportOptions {
@@ -50,8 +60,8 @@ export class RunReport {
   readonly #path: string | undefined;
   readonly #log: Log;
   readonly #artifacts = new Map<string, ReportedArtifact>();
-  #skipped: readonly Skipped[] = [];
-  #unpinned: readonly UnpinnedInput[] = [];
+  #inputs: Inputs = { skipped: [], unpinned: [], unknown: [] };
+  #whole: readonly WholeIndex[] = [];
   #signatures: { document: string; state: string; fields?: readonly string[] }[] | undefined;
   #prepackaged: string | undefined;
 
@@ -101,9 +111,13 @@ export class RunReport {
     if (event.type === "lost") this.#set(event.root.reference, { state: "failed", ...reasonOf(event.error) });
   };
 
-  inputs({ skipped, unpinned }: { skipped: readonly Skipped[]; unpinned: readonly UnpinnedInput[] }): void {
-    this.#skipped = skipped;
-    this.#unpinned = unpinned;
+  inputs({ skipped, unpinned, unknown }: Inputs): void {
+    this.#inputs = { skipped, unpinned, unknown };
+  }
+
+  /** What a selection of platforms leaves as it is. */
+  whole(whole: readonly WholeIndex[]): void {
+    this.#whole = whole;
   }
 
   signatures(judgements: readonly Judgement[]): void {
@@ -130,7 +144,9 @@ export class RunReport {
   planned(plan: Plan): void {
     for (const root of plan.roots) {
       const { digest } = root.descriptor;
-      this.#set(root.reference, { digest, bytes: closureBytes(plan, root), state: "notDone" });
+      const { original } = root;
+      const bytes = closureBytes(plan, root);
+      this.#set(root.reference, { digest, ...(original && { original }), bytes, state: "notDone" });
     }
   }
 
@@ -163,8 +179,8 @@ export class RunReport {
       ...ending,
       ...(this.#prepackaged === undefined ? {} : { prepackaged: this.#prepackaged }),
       artifacts: [...this.#artifacts.values()],
-      skipped: this.#skipped,
-      unpinned: this.#unpinned,
+      ...this.#inputs,
+      whole: this.#whole.map(({ reference, reason }) => ({ reference: formatReference(reference), reason })),
       // Of a run that goes on with an earlier one's plan, or does not look: none.
       signatures: this.#signatures,
     };

@@ -2,7 +2,7 @@ import type { Flags } from "./arguments.ts";
 import type { Run } from "./command.ts";
 import type { SelectionRun } from "./export-plan.ts";
 import { assertNotWith, NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS } from "./flags.ts";
-import { type Held, readArchives, refuseStdin } from "./held.ts";
+import { type Held, type HeldOptions, readArchives, refuseStdin } from "./held.ts";
 
 const { includeSignatures: _, ...IMAGE_SELECTION_FLAGS } = SELECTION_FLAGS;
 
@@ -44,13 +44,21 @@ export function selectionOf(
     "exclude",
     "includePackages",
     "includeSignatures",
+    "kubernetesVersion",
+    "provider",
+    "only",
+    "platform",
     "caFile",
     "mirror",
   ]);
   return;
 }
 
-export function listedArchives({ values: { input, jobs }, log }: ListRun): Promise<Held> {
+/** `look`: as for `readArchives`. */
+export function listedArchives(
+  { values: { input, jobs }, log }: ListRun,
+  look?: HeldOptions["look"],
+): Promise<Held> {
   refuseStdin(input, "list");
-  return readArchives(input, { jobs, log, verb: "list" });
+  return readArchives(input, { jobs, log, verb: "list", ...(look && { look }) });
 }

@@ -12,6 +12,7 @@ import { buildPlan } from "../transfer/plan.ts";
 import { transfer } from "../transfer/transfer.ts";
 import { rootsAbove } from "./above.ts";
 import { leftToBases, noteOnBases } from "./verify-delta.ts";
+import { contradictedPins } from "./verify-pins.ts";
 import type { Note, Problem } from "./verify-report.ts";
 
 export interface ArchiveVerdict {
@@ -53,7 +54,7 @@ export async function verifyArchive(
     ...strays.filter((stray) => !isDockers(stray)),
   ];
   const above = rootsAbove(plan);
-  const problems = distinct(defects).map((defect) => {
+  const problems = distinct(defects).map((defect): Problem => {
     const { kind, digest, offset, detail } = defect;
     const roots = digest === undefined ? [] : above(digest);
     const artifacts = roots.map(({ reference }) => formatReference(reference));
@@ -61,6 +62,7 @@ export async function verifyArchive(
     const place = { file: inspection.path, ...(volumes.length > 0 && { volumes }), digest, offset };
     return { kind, ...place, artifacts, detail };
   });
+  problems.push(...(await contradictedPins(inspection, plan)));
   const notes = noteOnBases(inspection, others, left);
   return { plan, problems, notes: problems.length === 0 ? [...notes, ...layout] : notes };
 }

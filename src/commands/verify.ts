@@ -12,6 +12,7 @@ import { defineCommand, type Run } from "./command.ts";
 import { assertOnlyWith, CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { readArchives, refuseStdin } from "./held.ts";
 import { openNetwork } from "./network.ts";
+import { withoutUnused } from "./part.ts";
 import { type Destination, readTarget } from "./target.ts";
 import { type ArchiveVerdict, verifyArchive } from "./verify-archive.ts";
 import { verifyRegistry } from "./verify-registry.ts";
@@ -134,7 +135,14 @@ async function compareWith(run: VerifyRun, job: Job & { destination: Destination
   const [source] = archives;
   if (source === undefined) return [];
   const { listener } = progress;
-  return verifyRegistry(plan, { registries, destination, source, jobs, listener, signal });
+  return verifyRegistry(withoutUnused(plan).plan, {
+    registries,
+    destination,
+    source,
+    jobs,
+    listener,
+    signal,
+  });
 }
 
 interface Findings {

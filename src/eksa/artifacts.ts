@@ -4,6 +4,7 @@ import type { Bundles } from "./bundles.ts";
 import { classify, type Mention, mentionsOf, SKIP_REASONS } from "./classify.ts";
 import { throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages, parseImage } from "./images.ts";
+import { isKnownComponent, type Origin } from "./selection.ts";
 import { assertTitle } from "./titles.ts";
 import { basenameOf, displayUri } from "./uri.ts";
 
@@ -15,6 +16,7 @@ export interface ManifestArtifact {
   /** `<kubeVersion>/<component>/<basename>`: where `download artifacts` used to put it. */
   title: string;
   where: readonly string[];
+  origins: readonly Origin[];
 }
 
 /** What is left out, and why; one entry for all places with the same URI. */
@@ -25,10 +27,17 @@ export interface Skipped {
   where: readonly string[];
 }
 
+/** A component that this program does not know: what it names is carried all the same. */
+export interface UnknownComponent {
+  component: string;
+  where: readonly string[];
+}
+
 export interface BundleArtifacts {
   images: ImageArtifact[];
   manifests: ManifestArtifact[];
   skipped: Skipped[];
+  unknown: UnknownComponent[];
 }
 
 /** The folders of `Manifests()` in eks-anywhere's release/api/v1alpha1/artifacts.go. */
@@ -55,17 +64,25 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
   const images: ImageArtifact[] = [];
   const manifests: ManifestArtifact[] = [];
   const skipped: Skipped[] = [];
+  const unknown = new Map<string, Set<string>>();
   const failures: unknown[] = [];
   for (const [index, versionsBundle] of bundles.versionsBundles.entries()) {
+    const { kubeVersion } = versionsBundle;
     for (const mention of allMentions(versionsBundle)) {
-      const where = [`versionsBundles[${index}].${pathOf(mention.keys)}`];
-      const { uri, fields } = mention;
+      const { uri, fields, keys } = mention;
+      const place = `versionsBundles[${index}]`;
+      const where = [`${place}.${pathOf(keys)}`];
+      const origins = [{ kubeVersion, isFirst: index === 0, keys }];
+      const [component] = keys;
+      if (!isKnownComponent(component)) {
+        unknown.set(component, (unknown.get(component) ?? new Set()).add(`${place}.${component}`));
+      }
       const kind = classify(mention);
       try {
         if (kind === "image" || kind === "chart") {
-          images.push({ kind, reference: parseImage(uri, fields.imageDigest), where });
+          images.push({ kind, reference: parseImage(uri, fields.imageDigest), where, origins });
         } else if (kind === "manifest" || kind === "eksdRelease") {
-          manifests.push({ kind, uri, title: titleOf(versionsBundle.kubeVersion, mention), where });
+          manifests.push({ kind, uri, title: titleOf(kubeVersion, mention), where, origins });
         } else skipped.push({ uri: displayUri(uri), reason: SKIP_REASONS[kind], where });
       } catch (cause) {
         failures.push(new Fault(`cannot use ${where[0]}`, { cause }));
@@ -76,6 +93,7 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
     images: attempt(() => mergeImages(images), failures),
     manifests: attempt(() => mergeManifests(manifests), failures),
     skipped: mergeSkipped(skipped),
+    unknown: [...unknown].map(([component, where]) => ({ component, where: [...where] })),
   };
   throwAll("cannot use what the Bundles names", failures);
   return artifacts;
@@ -108,14 +126,16 @@ export function titleOf(kubeVersion: string, { keys, uri }: Mention): string {
 }
 
 function mergeManifests(manifests: Iterable<ManifestArtifact>): ManifestArtifact[] {
-  const merged = new Map<string, ManifestArtifact & { where: string[] }>();
+  const merged = new Map<string, ManifestArtifact & { where: string[]; origins: Origin[] }>();
   const failures: Fault[] = [];
   for (const manifest of manifests) {
     const known = merged.get(manifest.title);
     if (known === undefined) {
-      merged.set(manifest.title, { ...manifest, where: [...manifest.where] });
+      const { where, origins } = manifest;
+      merged.set(manifest.title, { ...manifest, where: [...where], origins: [...origins] });
     } else if (known.uri === manifest.uri) {
       for (const place of manifest.where) known.where.push(place);
+      for (const origin of manifest.origins) known.origins.push(origin);
     } else {
       const places = [known, manifest].map(({ uri, where }) => `${displayUri(uri)} at ${where[0]}`);
       failures.push(new Fault(`cannot keep two files as ${manifest.title}: ${places.join(", ")}`));

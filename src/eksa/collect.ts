@@ -1,8 +1,14 @@
 import { Fault } from "../oci/fault.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { bundleArtifacts, type ManifestArtifact, mergeSkipped, type Skipped } from "./artifacts.ts";
+import {
+  bundleArtifacts,
+  type ManifestArtifact,
+  mergeSkipped,
+  type Skipped,
+  type UnknownComponent,
+} from "./artifacts.ts";
 import { forEachBounded } from "./bounded.ts";
-import { parseBundles } from "./bundles.ts";
+import { type Bundles, parseBundles } from "./bundles.ts";
 import type { YamlFile } from "./documents.ts";
 import { eksdArtifacts } from "./eksd.ts";
 import { throwAll } from "./failures.ts";
@@ -10,6 +16,7 @@ import { type ImageArtifact, mergeImages } from "./images.ts";
 import { type PackageController, packageControllers } from "./package-bundle.ts";
 import type { ReadDocument } from "./reader.ts";
 import type { ReleaseEntry } from "./release.ts";
+import { reasonToLeave, type Selection } from "./selection.ts";
 import { displayUri, isHttp, schemeOf } from "./uri.ts";
 import { BUNDLES_TITLE, type TitledFile } from "./wrap.ts";
 
@@ -46,6 +53,9 @@ export interface Collection {
   packageControllers: PackageController[];
   /** What is wanted and could not be read: told with all else that cannot be found. */
   failures: readonly { reference: Reference; error: unknown }[];
+  unknown: UnknownComponent[];
+  /** The Kubernetes versions that it is for, in its order. */
+  kubernetesVersions: string[];
 }
 
 interface Fetched {
@@ -59,6 +69,43 @@ const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
 /** Fails on a Bundles that is not to be used. */
 export type AcceptBundles = (bundles: YamlFile) => void;
+
+/** The same from the files of a Bundles' own artifact, `name`; what could not be had for it is not in it. */
+export async function collectWrapped(name: string, files: readonly TitledFile[]): Promise<Collection> {
+  const contents = new Map(files.map(({ title, bytes }) => [title, bytes]));
+  const bytes = contents.get(BUNDLES_TITLE);
+  if (bytes === undefined) throw new Fault(`cannot read ${name}: it holds no \`${BUNDLES_TITLE}\``);
+  const bundles = { source: `the Bundles of ${name}`, bytes };
+  const { manifests } = bundleArtifacts(parseBundles(bundles));
+  const titles = new Map(manifests.map(({ uri, title }) => [uri, title]));
+  return collectArtifacts(bundles, async (uri) => contents.get(titles.get(uri) ?? ""));
+}
+
+/** What a Bundles names by itself, whatever is behind the URIs. */
+export function namedIn(bundles: YamlFile): Pick<Collection, "images" | "kubernetesVersions"> {
+  const parsed = parseBundles(bundles);
+  return { images: bundleArtifacts(parsed).images, kubernetesVersions: versionsOf(parsed) };
+}
+
+function versionsOf({ versionsBundles }: Bundles): string[] {
+  return [...new Set(versionsBundles.map(({ kubeVersion }) => kubeVersion))];
+}
+
+/** The part of a collection that a selection wants; the rest is left out, and its YAML files stay whole. */
+export function selectFrom(collection: Collection, selection: Selection): Collection {
+  const judged = collection.images.map((image) => ({ image, reason: reasonToLeave(image, selection) }));
+  const images = judged.flatMap(({ image, reason }) => (reason === undefined ? image : []));
+  const left = judged.flatMap(({ image: { reference, where }, reason }): Skipped[] => {
+    return reason === undefined ? [] : [{ uri: formatReference(reference), reason, where }];
+  });
+  const files = collection.unpinned.filter(({ kind }) => kind === "file");
+  return {
+    ...collection,
+    images,
+    skipped: mergeSkipped([...collection.skipped, ...left]),
+    unpinned: [...unpinnedTags(images), ...files],
+  };
+}
 
 /**
  * Reads every document a Bundles points to, each URI once, if `accept` has nothing against that. Fails naming all
@@ -86,6 +133,8 @@ export async function collectArtifacts(
     unpinned: [...unpinnedTags(images), ...unpinnedFiles(fetched)],
     packageControllers: packageControllers(parsed),
     failures: [],
+    unknown: named.unknown,
+    kubernetesVersions: versionsOf(parsed),
   };
 }
 
@@ -131,7 +180,8 @@ function readReleases(fetched: readonly Fetched[]): { images: ImageArtifact[]; s
     if (manifest.kind !== "eksdRelease") continue;
     try {
       const release = eksdArtifacts({ source: manifest.title, bytes });
-      images.push(...release.images);
+      const { origins } = manifest;
+      images.push(...release.images.map((image) => ({ ...image, origins })));
       skipped.push(...release.skipped);
     } catch (error) {
       failures.push(error);

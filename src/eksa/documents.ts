@@ -195,6 +195,8 @@ function checked(source: string, lines: LineCounter, parse: () => Document): Doc
 }
 
 function reasonOf(error: { code: string; message: string }): string {
+  // What the library says of brackets in brackets without end.
+  if (error.message.startsWith("Maximum call stack")) return `nested deeper than ${MAX_DEPTH}`;
   return error.code === "MULTIPLE_DOCS" ? "a second document starts, where one is expected" : error.message;
 }
 

@@ -23,6 +23,8 @@ export interface Root {
   descriptor: Descriptor;
   /** Of a referrer: it is found by its subject, belongs to a repository, and gets no tag there. */
   nameless?: true;
+  /** Of an index that was pruned to some platforms: what the name stands for at its origin. */
+  original?: Digest;
 }
 
 /** All that is to be moved, as plain data. */
@@ -50,6 +52,8 @@ export interface Source {
    * else by digest. Absent where a source cannot tell.
    */
   referrers?(subject: Reference & { digest: Digest }): Promise<Reference[]>;
+  /** What a pruned index was pruned from. Absent where nothing is pruned. */
+  original?(reference: Reference): Digest | undefined;
   /** A file's slice that holds exactly the blob, where there is one: the kernel can send it by itself. */
   slice?(node: Node): Blob | undefined;
   /**

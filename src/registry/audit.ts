@@ -57,13 +57,15 @@ export class RegistryAudit implements Sink {
   }
 
   /** Fails when the tag, or anything below it, is not as it should be. */
-  async tag({ reference, descriptor: { digest } }: Root): Promise<void> {
+  async tag({ reference, descriptor: { digest }, original }: Root): Promise<void> {
     const place = repositoryName(reference);
     const { tag } = reference;
     if (tag !== undefined) {
       await this.#note({ digest, place, tag }, async () => {
         const found = await storedDigest(this.#place(place), tag);
-        if (found === digest || (found !== undefined && found === this.#variants.get(digest))) return;
+        // The whole of what was pruned: more than what is looked for.
+        const others = [this.#variants.get(digest), original];
+        if (found === digest || (found !== undefined && others.some((other) => found === other))) return;
         return found === undefined
           ? { kind: "missing", detail: "there is no such tag" }
           : { kind: "different", detail: `the tag stands for ${found}` };

@@ -74,7 +74,8 @@ export class RegistrySink implements Sink {
     return node.kind === "blob" ? this.#putBlob(node, content) : this.#putManifest(node);
   }
 
-  async tag({ reference, descriptor }: Root): Promise<void> {
+  /** A tag that stands for the whole of what was pruned stays: it has all that would come in its place. */
+  async tag({ reference, descriptor, original }: Root): Promise<void> {
     const { registry, repository, tag } = reference;
     if (tag === undefined) return;
     const target = this.#target(`${registry}/${repository}`);
@@ -87,6 +88,11 @@ export class RegistrySink implements Sink {
     const variant = this.#variants.get(digest);
     if (found !== undefined && found === variant?.descriptor.digest) return;
     const name = formatReference({ registry, repository, tag });
+    if (found !== undefined && found === original) {
+      await this.#send(target, { reference: digest, digest, ...manifest });
+      this.#warn(`kept the tag ${name}: it stands for all platforms, and the archive has some of them`);
+      return;
+    }
     try {
       const stored = await this.#sendEither(
         target,

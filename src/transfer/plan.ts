@@ -53,6 +53,21 @@ export function underOwnNames(source: Source, { nodes }: Plan): Source {
   };
 }
 
+/** Some roots of a plan, and everything that these need. */
+export function partialPlan(plan: Plan, roots: readonly Root[]): Plan {
+  const wanted = closureOf(plan, roots);
+  const nodes = new Map([...plan.nodes].filter(([digest]) => wanted.has(digest)));
+  return renamePlan({ roots, nodes }, ({ reference }) => reference);
+}
+
+/** The digests of roots, and of all below them. */
+export function closureOf({ nodes }: Plan, roots: readonly Root[]): Set<Digest> {
+  const closure = new Set(roots.map(({ descriptor }) => descriptor.digest));
+  // A set is walked in order of insertion, what is added on the way included.
+  for (const digest of closure) for (const child of nodes.get(digest)?.children ?? []) closure.add(child);
+  return closure;
+}
+
 /** Bytes of all nodes together. */
 export function planBytes(plan: Plan): number {
   let bytes = 0;
@@ -61,15 +76,9 @@ export function planBytes(plan: Plan): number {
 }
 
 /** Bytes of everything below a root, itself and what it shares with others included. */
-export function closureBytes(plan: Plan, { descriptor }: Root): number {
-  const seen = new Set([descriptor.digest]);
+export function closureBytes(plan: Plan, root: Root): number {
   let bytes = 0;
-  // A set is walked in order of insertion, what is added on the way included.
-  for (const digest of seen) {
-    const node = plan.nodes.get(digest);
-    bytes += node?.descriptor.size ?? 0;
-    for (const child of node?.children ?? []) seen.add(child);
-  }
+  for (const digest of closureOf(plan, [root])) bytes += plan.nodes.get(digest)?.descriptor.size ?? 0;
   return bytes;
 }
 

@@ -44,7 +44,11 @@ export async function resolve(
   const graph = new Graph(source);
   const wanted = [...references.map(named), ...nameless.map(unnamed)];
   const { roots, failures } = await readRoots(graph, wanted, { jobs, onResolved });
-  return { plan: buildPlan(roots, graph.known), failures };
+  const told = roots.map((root) => {
+    const original = root.nameless ? undefined : source.original?.(root.reference);
+    return original === undefined ? root : { ...root, original };
+  });
+  return { plan: buildPlan(told, graph.known), failures };
 }
 
 /** A root that is not read yet. */

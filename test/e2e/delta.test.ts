@@ -263,7 +263,7 @@ describe("the import", () => {
 
   test("of two archives that differ in what a name stands for, and know nothing of each other, is refused", async () => {
     const target = await startTarget();
-    expectFailure(await importInto(target, base, whole), 1, "cannot put two contents at");
+    expectFailure(await importInto(target, base, whole), 1, "cannot tell which content");
     expect(target.requests).toEqual([]);
   });
 });

@@ -55,6 +55,7 @@ describe("a document", () => {
     ["an unknown anchor", `${HEAD}spec: *nowhere\n`, "line 3: the anchor `nowhere` is not defined"],
     ["a mapping that contains itself", `${HEAD}spec: &s\n  a: *s\n`, "line 4: `s` contains itself"],
     ["too deep a nest", `${HEAD}spec: ${"[".repeat(200)}${"]".repeat(200)}\n`, "nested deeper than 64"],
+    ["a nest without end", `${HEAD}spec: ${"[".repeat(100_000)}\n`, "line 3: nested deeper than 64"],
     ["too many aliases", `${HEAD}a: &a b\nspec: [${"*a, ".repeat(101)}]\n`, "more than 100 aliases"],
     [
       "aliases that multiply",

@@ -7,6 +7,7 @@ import { collectArtifacts } from "../../src/eksa/collect.ts";
 import { eksdArtifacts } from "../../src/eksa/eksd.ts";
 import { mergeImages } from "../../src/eksa/images.ts";
 import { parsePackageBundle, stageOf } from "../../src/eksa/package-bundle.ts";
+import { PROVIDERS, providersIn, reasonToLeave, type Selection } from "../../src/eksa/selection.ts";
 import { SignedBundles } from "../../src/eksa/signature.ts";
 import { wrapBundles } from "../../src/eksa/wrap.ts";
 import { formatReference, parseReference } from "../../src/oci/reference.ts";
@@ -34,7 +35,62 @@ const PUBLISHED = [
   { name: "bundles-unit-test-1.18-1.29.yaml", counts: [113, 3, 120, 78, 46, 16] },
 ];
 
+/**
+ * Images and charts of one version, in turn for every provider together, docker, vsphere, tinkerbell, nutanix,
+ * snow and cloudstack (`-`: the version has nothing for it). Counted by another Python script over the same
+ * mentions: those of the version, and of versionsBundles[0] those of `ManagementComponentsFromBundles` but
+ * vSphere.manager and snow.bottlerocketBootstrapSnow; of the components that are a provider's own, its own.
+ * Of the three newer files a third script says the same, which takes the lists of images from upstream's
+ * artifacts.go and the names of the fields from bundle_types.go.
+ */
+const SELECTED: readonly [file: string, versions: string, counts: string][] = [
+  ["bundles-main-1.30-1.36.yaml", "1.30 1.31 1.32 1.33 1.34 1.35 1.36", "51+5 31+2 33+2 44+5 33+2 33+2 -"],
+  ["bundles-release-0.17-1.23-1.27.yaml", "1.23 1.24 1.25 1.26 1.27", "52+3 28+2 30+2 45+3 29+2 30+2 29+2"],
+  [
+    "bundles-release-0.25-1.29-1.35-with-cloudstack.yaml",
+    "1.29 1.30 1.31 1.32 1.33 1.34 1.35",
+    "52+5 31+2 33+2 44+5 33+2 33+2 32+2",
+  ],
+  [
+    "bundles-release-0.26-1.29-1.36.yaml",
+    "1.29 1.30 1.31 1.32 1.33 1.34 1.35 1.36",
+    "51+5 31+2 33+2 44+5 33+2 33+2 -",
+  ],
+  ["bundles-unit-test-1.18-1.29.yaml", "1.18 1.19", "28+0 19+0 23+0 - 21+0 - -"],
+  ["bundles-unit-test-1.18-1.29.yaml", "1.20", "30+0 19+0 23+0 20+0 21+0 - -"],
+  ["bundles-unit-test-1.18-1.29.yaml", "1.21", "51+0 35+0 42+0 35+0 36+0 34+0 -"],
+  ["bundles-unit-test-1.18-1.29.yaml", "1.29", "76+3 45+2 50+2 61+3 49+2 46+2 -"],
+];
+
 describe.skipIf(absent)("published documents", () => {
+  test.each(SELECTED)(
+    "of %s, the versions %s come to what was counted by other means",
+    (name, versions, counts) => {
+      const { images, unknown } = bundleArtifacts(parseBundles(file(name)));
+      expect(unknown).toEqual([]);
+      for (const version of versions.split(" ")) {
+        const count = (providers: Selection["providers"]) => {
+          const selection: Selection = { kubernetesVersions: [version], providers, only: [] };
+          const taken = images.filter((image) => reasonToLeave(image, selection) === undefined);
+          const charts = taken.filter(({ kind }) => kind === "chart").length;
+          const there = providersIn(images, selection);
+          return providers.every((each) => there.includes(each)) ? `${taken.length - charts}+${charts}` : "-";
+        };
+        expect([count([]), ...PROVIDERS.map((provider) => count([provider]))].join(" ")).toBe(counts);
+      }
+    },
+  );
+
+  test.each([
+    ["bundles-main-1.30-1.36.yaml", "packageController.credentialProviderPackage"],
+    ["bundles-main-1.30-1.36.yaml", "nutanix.kubeVip"],
+    ["bundles-release-0.25-1.29-1.35-with-cloudstack.yaml", "cloudStack.kubeVip"],
+  ])("%s: %s, which `Images()` forgets or knows only now and then, is taken", (name, place) => {
+    const { images } = bundleArtifacts(parseBundles(file(name)));
+    const named = images.find(({ where }) => where.includes(`versionsBundles[0].${place}`));
+    expect(named && formatReference(named.reference)).toMatch(/^public\.ecr\.aws\/\S+:\S+$/);
+  });
+
   test.each(PUBLISHED)("$name holds what was counted by other means", ({ name, counts }) => {
     const { images, manifests, skipped } = bundleArtifacts(parseBundles(file(name)));
     expect([
