@@ -44,10 +44,7 @@ export async function writeFolder(
     for (const { title, bytes } of marked) await replaceFile(join(directory, title), bytes, mode);
   } catch (cause) {
     signal.throwIfAborted();
-    throw new Fault(`cannot write into ${directory}`, {
-      cause,
-      hint: "choose a folder that may be written to, with room, and with nothing else in the way",
-    });
+    throw cannotWriteInto(directory, cause);
   }
 }
 
@@ -118,4 +115,11 @@ function syncFolder(path: string): void {
   } finally {
     closeSync(folder);
   }
+}
+
+export function cannotWriteInto(directory: string, cause: unknown): Fault {
+  return new Fault(`cannot write into ${directory}`, {
+    cause,
+    hint: "choose a folder that may be written to, with room, and with nothing else in the way",
+  });
 }

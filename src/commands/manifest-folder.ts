@@ -4,7 +4,7 @@ import { localizeBundles } from "../eksa/local-uris.ts";
 import { BUNDLES_TITLE, type TitledFile } from "../eksa/wrap.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Log } from "../terminal/log.ts";
-import { writeFolder } from "./folder.ts";
+import { cannotWriteInto, writeFolder } from "./folder.ts";
 
 /**
  * What EKS Anywhere tells a file on disk from a URL by: the path of an EKS-D release has this in it.
@@ -49,8 +49,10 @@ function assertReadable(directory: string): void {
 
 /** A folder of any name has its files at a path with the right name in it as well. */
 async function linkToItself(directory: string, path: string): Promise<void> {
+  await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
+    throw cannotWriteInto(directory, cause);
+  });
   try {
-    await mkdir(directory, { recursive: true });
     await symlink(".", path);
   } catch (cause) {
     if ((await readlink(path).catch(() => undefined)) === ".") return;

@@ -159,7 +159,7 @@ describe("a Release manifest", () => {
     expect(found?.airgapArtifacts).toEqual(known);
   });
 
-  test.skipIf(!existsSync(PUBLISHED))("as published is read", async () => {
+  test.skipIf(!existsSync(PUBLISHED) && process.env.CI === undefined)("as published is read", async () => {
     const text = await Bun.file(join(PUBLISHED, "release-manifest-old-beta.yaml")).text();
     const published = parseRelease(file(text));
     expect(chooseRelease(published, "v0.4.0").bundleManifestUrl).toContain("/0.4.0/bundle-release.yaml");
