@@ -1,3 +1,4 @@
+import type { CommandLine } from "./commands/arguments.ts";
 import type { Call } from "./commands/child.ts";
 import type { Command, Surroundings } from "./commands/command.ts";
 import { VERSIONS } from "./commands/version.ts";
@@ -17,7 +18,16 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   "list images": async () => (await import("./commands/list-images.ts")).listImages,
   "release artifacts": async () => (await import("./commands/release-artifacts.ts")).releaseArtifacts,
   version: async () => (await import("./commands/show-version.ts")).showVersion,
+  "completion bash": async () => (await import("./commands/completion.ts")).completion("bash", allLines),
+  "completion zsh": async () => (await import("./commands/completion.ts")).completion("zsh", allLines),
+  "completion fish": async () => (await import("./commands/completion.ts")).completion("fish", allLines),
 };
+
+async function allLines(): Promise<CommandLine[]> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  return commands.map(({ line }) => line);
+}
+
 const ROOT = {
   summary: "Carry everything an EKS Anywhere release needs across an air gap, in one file.",
   example: [
@@ -52,9 +62,7 @@ async function run(
   const call = await handOver(words, surroundings, Object.keys(COMMANDS));
   if (typeof call === "object") return handTo(call);
   if (words.length === 0 || asksForHelp(words)) {
-    const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
-    const lines = commands.map(({ line }) => line);
-    return print(rootHelp(ROOT, lines));
+    return print(rootHelp(ROOT, await allLines()));
   }
   throw await unknownCommand(words, call);
 }
