@@ -2,6 +2,7 @@
  * Compiles the executable: `bun run build [--eksa-version v0.26.1] [--target bun-linux-arm64] [--outfile dist/NAME]`.
  * `--eksa-version`: the release of EKS Anywhere that it exports unless told otherwise. Default: the latest one.
  */
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { $ } from "bun";
 import { version } from "../package.json";
@@ -20,7 +21,7 @@ if (eksaVersion !== undefined && readVersion(eksaVersion) === undefined) {
   process.exit(2);
 }
 
-const root = new URL("..", import.meta.url).pathname;
+const root = join(import.meta.dir, "..");
 const flags = [
   "--compile",
   "--minify",

@@ -17,8 +17,7 @@ export interface CompletedCommand {
   flags: readonly CompletedFlag[];
 }
 
-export const SHELLS = ["bash", "zsh", "fish"] as const;
-export type Shell = (typeof SHELLS)[number];
+export type Shell = "bash" | "zsh" | "fish";
 
 const PROGRAM = "eksa-airgap";
 const FUNCTION = "_eksa_airgap";
