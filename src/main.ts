@@ -4,6 +4,7 @@ import type { Command, Surroundings } from "./commands/command.ts";
 import { VERSIONS } from "./commands/version.ts";
 import { PROXY_VARIABLES } from "./http/proxy-variables.ts";
 import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
+import { restoreOnLeave } from "./terminal/restore.ts";
 import { Screen } from "./terminal/screen.ts";
 
 /** The commands by name. What a run does not need is not loaded: a start costs what the runtime does. */
@@ -106,7 +107,10 @@ async function main(argv: readonly string[]): Promise<void> {
   // The runtime's stderr takes longer to set up than all the rest of a start: only who writes pays.
   let opened: Screen | undefined;
   const openScreen = () => {
-    opened ??= new Screen(process.stderr, environment);
+    if (opened === undefined) {
+      opened = new Screen(process.stderr, environment);
+      restoreOnLeave(opened);
+    }
     return opened;
   };
   const stopping = new AbortController();

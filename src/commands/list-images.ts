@@ -105,7 +105,7 @@ async function imagesOfArchives(run: ImagesRun, versions: Versions): Promise<Ima
 /** The images that a Bundles names. Fails naming all whose digest cannot be had. */
 async function imagesOf(run: ImagesRun, selection: SelectionRun, versions: Versions): Promise<Image[]> {
   const { values, log, environment, signal } = run;
-  const network = openNetwork({ values, environment, signal, log, onWait: (text) => log.info(text) });
+  const network = openNetwork({ values, environment, signal, log, onWait: run.progress("listing").note });
   const { kubernetesVersion } = selection.values;
   const selected = { ...selection.values, kubernetesVersion: versions ?? kubernetesVersion };
   const collection = await collect({ ...selection, values: selected }, network);

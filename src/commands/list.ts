@@ -31,7 +31,7 @@ async function listed(run: Run<typeof LINE.flags>): Promise<Held> {
   const { values, log, environment, signal, directory } = run;
   const selection = selectionOf(run, values.includeSignatures);
   if (selection === undefined) return listedArchives(run);
-  const network = openNetwork({ values, environment, signal, log, onWait: (text) => log.info(text) });
+  const network = openNetwork({ values, environment, signal, log, onWait: run.progress("listing").note });
   const collection = await collect(selection, network);
   const source = new RegistrySource(network.registries);
   const report = new RunReport({ command: LINE.name, path: undefined, directory, others: [], log });

@@ -6,11 +6,13 @@ import { proxyFor } from "../http/proxy.ts";
 import { redactUrl } from "../http/redact.ts";
 import { trustedAuthorities } from "../http/tls.ts";
 import type { WireOptions } from "../http/wire.ts";
+import { isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { answerFault } from "../registry/answer.ts";
 import { Registries } from "../registry/client.ts";
 import { type CredentialLookup, fileCredentials, targetCredentials } from "../registry/credentials.ts";
 import type { Log } from "../terminal/log.ts";
+import type { Wait } from "../terminal/waits.ts";
 import { readAuthorities, readClientCertificate } from "./certificates.ts";
 import { openRemoteFile } from "./remote-file.ts";
 import { BUILD } from "./version.ts";
@@ -33,7 +35,7 @@ export interface NetworkOptions {
   signal: AbortSignal;
   log: Log;
   /** Told when something waits, e.g. for a registry that asks for patience. */
-  onWait: (text: string) => void;
+  onWait: (why: string, wait: Wait) => void;
   /** Where content goes, and what else is said of it. */
   destination?: NetworkDestination;
 }
@@ -97,14 +99,14 @@ function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
     signal,
     retry: {
       ...RETRY,
-      onRetry: ({ what, why, delay }) => {
+      onRetry: ({ what, why, delay, about = "" }) => {
         log.debug(1, `${what}: ${why}; trying again in ${(delay / 1000).toFixed(1)} s`);
-        onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
+        onWait(why, { milliseconds: delay, digest: isDigest(about) ? about : undefined });
       },
     },
     onWait: ({ delay, why }) => {
       log.debug(1, `${why}; going on in ${(delay / 1000).toFixed(1)} s`);
-      onWait(`waiting ${Math.ceil(delay / 1000)} s: ${why}`);
+      onWait(why, { milliseconds: delay });
     },
     ...(values.verbosity < SHOW_REQUESTS ? {} : { onExchange: (exchange) => showExchange(log, exchange) }),
   });

@@ -13,6 +13,8 @@ export interface RetryPolicy {
   /** Milliseconds that a body may stand still before it counts as broken. Default: a minute. */
   stallAfter?: number;
   signal: AbortSignal;
+  /** What it is all for, e.g. a digest: told along. */
+  about?: string | undefined;
   /** Told before each wait. */
   onRetry?: (notice: RetryNotice) => void;
 }
@@ -23,6 +25,8 @@ interface RetryNotice {
   why: string;
   /** milliseconds */
   delay: number;
+  /** What that is for, where it is known. */
+  about?: string;
 }
 
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
@@ -75,7 +79,9 @@ export async function pause(
   const grown = Math.min(policy.firstDelay * 2 ** (tries - 1), policy.longestDelay);
   // Full jitter would let some tries follow at once; half of it still spreads a herd.
   const delay = asked ?? grown * (0.5 + Math.random() / 2);
-  policy.onRetry?.({ what: what(), why: error instanceof Error ? error.message : String(error), delay });
+  const why = error instanceof Error ? error.message : String(error);
+  const { about } = policy;
+  policy.onRetry?.({ what: what(), why, delay, ...(about === undefined ? {} : { about }) });
   await sleep(delay, policy.signal);
 }
 
@@ -89,7 +95,7 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
     let last: Response | undefined;
     try {
       return await retried(
-        policy,
+        { ...policy, about: request.about },
         () => `${request.method} ${redactUrl(request.url)}`,
         async () => {
           // A body that nobody reads would keep its connection from the next try.

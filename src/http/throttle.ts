@@ -19,7 +19,7 @@ export interface ThrottleOptions {
   signal: AbortSignal;
   /** Default: the machine's. */
   clock?: Clock;
-  /** Told when a pause begins, or becomes longer. */
+  /** Told when a pause begins or becomes longer, and of each exchange that the pace holds back by a second. */
   onWait?: (notice: WaitNotice) => void;
 }
 
@@ -27,7 +27,7 @@ export interface ThrottleOptions {
 const MOST_REFUSALS = 100;
 /** Milliseconds for which a host may answer nothing but refusals. */
 const PATIENCE = LONGEST_RETRY_AFTER;
-/** Pauses that differ by less are one to the user: milliseconds. */
+/** A pause that becomes longer by less is still the same one, and a pace that costs less no news: milliseconds. */
 const NOTEWORTHY = 1000;
 /** Successes before the pace is raised; more exchanges at once take their square. */
 const FEWEST_SUCCESSES = 8;
@@ -75,6 +75,8 @@ class Gate {
   #interval = 0;
   /** As the clock counts, like the next. */
   #lastStart = Number.NEGATIVE_INFINITY;
+  /** The start after which the interval was told last. */
+  #toldAfter: number | undefined;
   #closedUntil = 0;
   /** Since the pace last changed. */
   #successes = 0;
@@ -119,9 +121,12 @@ class Gate {
       signal.throwIfAborted();
       const now = this.#clock.now();
       if (this.#closedUntil > now && this.#isBeyondPatience()) throw this.#hopeless(now);
-      const closed = Math.max(this.#closedUntil, this.#lastStart + this.#interval) - now;
-      if (closed > 0) await this.#clock.sleep(closed, signal);
-      else if (this.#inFlight[kind] < this.#limit) {
+      const spaced = this.#lastStart + this.#interval - now;
+      const closed = Math.max(this.#closedUntil - now, spaced);
+      if (closed > 0) {
+        if (spaced === closed) this.#tellOfPace(spaced);
+        await this.#clock.sleep(closed, signal);
+      } else if (this.#inFlight[kind] < this.#limit) {
         this.#inFlight[kind]++;
         this.#lastStart = now;
         return;
@@ -129,6 +134,14 @@ class Gate {
       // An abort ends what is in flight, and that wakes all who wait.
       else await new Promise<void>((wake) => this.#waiting.push(wake));
     }
+  }
+
+  /** A pause is told when it is asked for; of the pace that it leaves behind, nobody would know. */
+  #tellOfPace(delay: number): void {
+    if (this.#interval < NOTEWORTHY || this.#toldAfter === this.#lastStart) return;
+    this.#toldAfter = this.#lastStart;
+    const why = `\`${this.#host}\` has asked for patience, and is asked less often`;
+    this.#options.onWait?.({ host: this.#host, delay, why });
   }
 
   #accepted(cuts: number): void {
@@ -158,7 +171,7 @@ class Gate {
     this.#closedUntil = Math.max(this.#closedUntil, now + delay);
     // To wait for a part of what is asked for would be in vain.
     if (this.#isBeyondPatience()) return false;
-    if (later > NOTEWORTHY) {
+    if (later > (isNew ? 0 : NOTEWORTHY)) {
       const why = `\`${this.#host}\` asks for patience (${status})`;
       this.#options.onWait?.({ host: this.#host, delay, why });
     }

@@ -16,6 +16,8 @@ export interface HttpRequest {
   retry?: "exchange" | "none";
   /** `late`: before it answers the server goes through what it holds, e.g. hashes a whole blob. */
   answers?: "late";
+  /** What it is for, e.g. the digest of a blob, which the address may not show: told to whoever watches. */
+  about?: string;
   /** Whose answer named this address: a redirect, a token realm, the place of an upload. */
   from?: URL;
 }

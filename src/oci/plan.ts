@@ -98,8 +98,11 @@ export type Outcome = "present" | "copied" | "mounted";
 
 /** Where content goes. */
 export interface Sink {
-  /** Makes the node present wherever it is wanted; its children already are. */
-  put(node: Node, content: Content): Promise<Outcome>;
+  /**
+   * Makes the node present wherever it is wanted; its children already are. `placed` is told what became of it in
+   * each place that keeps it for itself, as a repository does; where there is one place only, nobody need be told.
+   */
+  put(node: Node, content: Content, placed?: (outcome: Outcome) => void): Promise<Outcome>;
   /** Gives a root its name, once everything below it is there. */
   tag(root: Root): Promise<void>;
 }

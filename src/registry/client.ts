@@ -93,7 +93,8 @@ export class RegistryClient {
 
   async send(endpoint: RepositoryEndpoint, scopes: readonly Scope[], body: Body = {}): Promise<Response> {
     const { method } = formatEndpoint(endpoint);
-    return this.exchange({ method, url: await this.urlOf(endpoint), ...body }, scopes);
+    const about = "digest" in endpoint ? { about: endpoint.digest } : {};
+    return this.exchange({ method, url: await this.urlOf(endpoint), ...about, ...body }, scopes);
   }
 
   /** A request to an address that the registry gave; credentials go along only to the registry itself. */

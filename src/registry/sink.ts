@@ -70,8 +70,8 @@ export class RegistrySink implements Sink {
     );
   }
 
-  put(node: Node, content: Content): Promise<Outcome> {
-    return node.kind === "blob" ? this.#putBlob(node, content) : this.#putManifest(node);
+  put(node: Node, content: Content, placed: (outcome: Outcome) => void = () => {}): Promise<Outcome> {
+    return node.kind === "blob" ? this.#putBlob(node, content, placed) : this.#putManifest(node);
   }
 
   /** A tag that stands for the whole of what was pruned stays: it has all that would come in its place. */
@@ -141,13 +141,15 @@ export class RegistrySink implements Sink {
   }
 
   /** What is there is neither sent nor mounted; what is not is sent once, and mounted from there. */
-  async #putBlob(node: Node, content: Content): Promise<Outcome> {
+  async #putBlob(node: Node, content: Content, placed: (outcome: Outcome) => void): Promise<Outcome> {
     const { digest } = node.descriptor;
     const holders = new Map<RepositoryName, UploadTarget>();
     const lacking = new Map<RepositoryName, UploadTarget>();
     for (const name of node.repositories) {
       const target = this.#target(name);
-      ((await holdsBlob(target, digest)) ? holders : lacking).set(name, target);
+      const isHolder = await holdsBlob(target, digest);
+      (isHolder ? holders : lacking).set(name, target);
+      if (isHolder) placed("present");
     }
     const elsewhere = this.#known.get(digest);
     if (elsewhere !== undefined) holders.set(elsewhere, this.#target(elsewhere));
@@ -156,6 +158,7 @@ export class RegistrySink implements Sink {
       const granted = await this.#mounts.mount(target, [...holders.values()], digest);
       if (granted === "mounted") {
         if (outcome === "present") outcome = granted;
+        placed("mounted");
       } else {
         const hasGoneBy = content.isOnePass === true && outcome === "copied";
         const left =
@@ -166,6 +169,7 @@ export class RegistrySink implements Sink {
         await left.ready?.();
         await upload(target, node.descriptor, { content: left, session });
         outcome = "copied";
+        placed("copied");
       }
       holders.set(name, target);
     }

@@ -98,7 +98,8 @@ export class RegistrySource implements Source {
       throw await answerFault(response, { method: "GET", url });
     };
     const { size } = node.descriptor;
-    return download({ url, size, from: first.from, openAt, policy: client.http.policy });
+    const policy = { ...client.http.policy, about: digest };
+    return download({ url, size, from: first.from, openAt, policy });
   }
 
   #openAt(node: Node, name: RepositoryName, offset: number): Promise<Response> {

@@ -70,7 +70,7 @@ class BlobUpload {
       for (;;) {
         const before = this.#furthest;
         try {
-          return await retried(policy, what, () => this.#attempt());
+          return await retried({ ...policy, about: this.#descriptor.digest }, what, () => this.#attempt());
         } catch (error) {
           if (!isRetryable(error) || policy.signal.aborted) throw error;
           // As long as each round of tries gets further, a bad line is only slow.

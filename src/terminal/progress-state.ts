@@ -1,20 +1,24 @@
 import type { Digest } from "../oci/digest.ts";
-import type { Node, Outcome, Root } from "../oci/plan.ts";
+import type { Node, Root } from "../oci/plan.ts";
 import type { TransferEvent } from "../transfer/events.ts";
+import { MovingAverage } from "./moving-average.ts";
+import { type Passage, Tally, type Totals } from "./tally.ts";
+import { type Wait, Waits } from "./waits.ts";
 
 /** The rate is the average over so many milliseconds. */
 const RATE_WINDOW = 15_000;
-const SAMPLE_INTERVAL = 500;
-/** Before so many milliseconds a rate says nothing about the rest. */
-const SHORTEST_ESTIMATE = 2000;
+/** The same for the time left, which must not jump with each large blob. */
+const ESTIMATE_WINDOW = 60_000;
 /** A longer time to go means that next to nothing moves: better no guess than a silly one. */
 const LONGEST_ESTIMATE = 7 * 24 * 3_600_000;
 
 /** A blob or manifest on its way. */
 export interface Flight {
-  readonly node: Node;
-  /** bytes verified so far */
-  readonly received: number;
+  node: Node;
+  /** Bytes verified so far. */
+  received: number;
+  /** What holds it up. */
+  note?: string | undefined;
 }
 
 /** A transfer at one moment. Sizes in bytes, times in milliseconds. */
@@ -26,36 +30,26 @@ export interface ProgressSnapshot {
   rate?: number;
   /** Absent until it can be told. */
   left?: number;
-  /** In the order in which they began. */
+  /** Each keeps its place while it lasts. */
   flights: readonly Flight[];
-  artifacts: { done: number; total: number };
-}
-
-/** What a whole transfer came to. */
-export interface Totals {
-  artifacts: number;
-  lost: number;
-  /** Bytes that really travelled. */
-  moved: number;
-  milliseconds: number;
-  /** Blobs, by what became of them. */
-  blobs: Record<Outcome, number>;
+  artifacts: { done: number; lost: number; total: number };
+  /** What holds anything else up. */
+  notes: readonly string[];
 }
 
 /** Sums up the events of one transfer; a further `start` begins anew. */
 export class ProgressState {
   readonly #now: () => number;
+  readonly #waits: Waits;
+  #tally = new Tally();
   #started: number | undefined;
-  #done = 0;
-  #total = 0;
-  #wanted = 0;
-  #totals = noTotals();
-  #flights = new Map<Digest, { node: Node; received: number }>();
-  #begun = new Map<Digest, Node>();
-  #samples: { at: number; moved: number }[] = [];
+  #average = new MovingAverage(0, ESTIMATE_WINDOW);
+  /** Who comes takes the first free one. */
+  #slots: (Passage | undefined)[] = [];
 
   constructor(now: () => number) {
     this.#now = now;
+    this.#waits = new Waits(now);
   }
 
   /** Whether a transfer has started. */
@@ -64,139 +58,76 @@ export class ProgressState {
   }
 
   apply(event: TransferEvent): void {
-    switch (event.type) {
-      case "start":
-        this.#start(event.bytes, event.artifacts);
-        break;
-      case "begin":
-        this.#begin(event.node);
-        break;
-      case "bytes":
-        this.#receive(event.node, event.bytes);
-        break;
-      case "held":
-        this.#hold(event.node, event.bytes);
-        break;
-      case "end":
-        this.#end(event.node, event.outcome);
-        break;
-      case "failed":
-        this.#flights.delete(event.node.descriptor.digest);
-        break;
-      case "artifact":
-        this.#totals.artifacts += 1;
-        break;
-      case "lost":
-        this.#totals.lost += 1;
-        break;
-    }
+    if (event.type === "start") this.#start();
+    this.#tally.apply(event);
+    if (event.type === "begin") this.#seat(event.node.descriptor.digest);
+    if (event.type === "end" || event.type === "failed") this.#unseat(event.node.descriptor.digest);
+    if (event.type === "bytes" || event.type === "end") this.#average.add(this.#now(), this.#tally.moved);
+  }
+
+  /** Returns what to say of something that holds things up, where that is news. */
+  note(text: string, wait?: Wait): string | undefined {
+    return this.#waits.add(text, wait);
   }
 
   snapshot(): ProgressSnapshot {
+    const { done, total, artifacts, lost, wanted } = this.#tally;
+    const { flights, notes } = this.#flights();
     const snapshot: ProgressSnapshot = {
-      done: this.#done,
-      total: this.#total,
-      flights: [...this.#flights.values()],
-      artifacts: { done: this.#totals.artifacts, total: this.#wanted },
+      done,
+      total,
+      flights,
+      notes,
+      artifacts: { done: artifacts, lost, total: wanted },
     };
-    const rate = this.#rate();
+    const rate = this.#rate(RATE_WINDOW);
     if (rate === undefined) return snapshot;
     snapshot.rate = rate;
-    const left = ((this.#total - this.#done) / rate) * 1000;
-    if (left <= LONGEST_ESTIMATE && this.#elapsed() >= SHORTEST_ESTIMATE) snapshot.left = left;
+    const left = rate > 0 ? ((total - done) / (this.#rate(ESTIMATE_WINDOW) ?? rate)) * 1000 : Infinity;
+    if (left <= LONGEST_ESTIMATE) snapshot.left = left;
     return snapshot;
   }
 
   totals(): Totals {
-    return { ...this.#totals, blobs: { ...this.#totals.blobs }, milliseconds: this.#elapsed() };
+    const { artifacts, wanted, lost, moved, saved } = this.#tally;
+    const milliseconds = this.#started === undefined ? 0 : this.#now() - this.#started;
+    return { artifacts, wanted, lost, moved, saved, milliseconds };
   }
 
-  /** Bytes of everything a root refers to, however far down. */
-  sizeOf({ descriptor }: Root): number {
-    const seen = new Set<Digest>();
-    const open: Digest[] = [descriptor.digest];
-    let size = 0;
-    for (let digest = open.pop(); digest !== undefined; digest = open.pop()) {
-      const node = this.#begun.get(digest);
-      if (node === undefined || seen.has(digest)) continue;
-      seen.add(digest);
-      size += node.descriptor.size;
-      open.push(...node.children);
-    }
-    return size;
+  sizeOf(root: Root): number {
+    return this.#tally.sizeOf(root);
   }
 
-  #start(bytes: number, artifacts: number): void {
+  #start(): void {
     this.#started = this.#now();
-    this.#done = 0;
-    this.#total = bytes;
-    this.#wanted = artifacts;
-    this.#totals = noTotals();
-    this.#flights.clear();
-    this.#begun.clear();
-    this.#samples = [{ at: this.#started, moved: 0 }];
+    this.#tally = new Tally();
+    this.#average = new MovingAverage(this.#started, ESTIMATE_WINDOW);
+    this.#slots = [];
   }
 
-  #begin(node: Node): void {
-    this.#begun.set(node.descriptor.digest, node);
-    this.#flights.set(node.descriptor.digest, { node, received: 0 });
+  #seat(digest: Digest): void {
+    const free = this.#slots.indexOf(undefined);
+    this.#slots[free < 0 ? this.#slots.length : free] = this.#tally.passages.get(digest);
   }
 
-  #receive(node: Node, bytes: number): void {
-    const flight = this.#flights.get(node.descriptor.digest);
-    if (flight === undefined) return;
-    // More than the size is a lie that verification is about to find out.
-    const taken = Math.min(bytes, node.descriptor.size - flight.received);
-    flight.received += taken;
-    this.#done += taken;
-    this.#totals.moved += taken;
-    this.#sample();
+  #unseat(digest: Digest): void {
+    const seat = this.#slots.findIndex((passage) => passage?.node.descriptor.digest === digest);
+    if (seat >= 0) this.#slots[seat] = undefined;
   }
 
-  #hold(node: Node, bytes: number): void {
-    const flight = this.#flights.get(node.descriptor.digest);
-    if (flight === undefined) return;
-    flight.received += bytes;
-    this.#done += bytes;
+  #flights(): { flights: Flight[]; notes: string[] } {
+    const passages = this.#slots.filter((passage) => passage !== undefined);
+    const digests = new Set(passages.map(({ node }) => node.descriptor.digest));
+    const { own, others } = this.#waits.among(digests);
+    const flights = passages.map(({ node, moved, held }) => {
+      return { node, received: moved + held, note: own.get(node.descriptor.digest) };
+    });
+    return { flights, notes: others };
   }
 
-  #end(node: Node, outcome: Outcome): void {
-    const { digest, size } = node.descriptor;
-    const flight = this.#flights.get(digest);
-    if (flight === undefined) return;
-    // A slice that the kernel sends is not seen on its way: it counts as moved once it is there.
-    const unseen = size - flight.received;
-    this.#done += unseen;
-    if (outcome === "copied") {
-      this.#totals.moved += unseen;
-      this.#sample();
-    }
-    this.#flights.delete(digest);
-    if (node.kind === "blob") this.#totals.blobs[outcome] += 1;
+  #rate(window: number): number | undefined {
+    const [now, { moved }] = [this.#now(), this.#tally];
+    this.#average.add(now, moved);
+    return this.#average.over(window, now, moved);
   }
-
-  #sample(): void {
-    const at = this.#now();
-    const last = this.#samples.at(-1);
-    if (last !== undefined && at - last.at < SAMPLE_INTERVAL) return;
-    this.#samples.push({ at, moved: this.#totals.moved });
-    while (this.#samples.length > 2 && at - (this.#samples[1]?.at ?? at) >= RATE_WINDOW)
-      this.#samples.shift();
-  }
-
-  #rate(): number | undefined {
-    this.#sample();
-    const [oldest] = this.#samples;
-    const span = oldest === undefined ? 0 : this.#now() - oldest.at;
-    if (oldest === undefined || span < SAMPLE_INTERVAL) return;
-    return ((this.#totals.moved - oldest.moved) / span) * 1000;
-  }
-
-  #elapsed(): number {
-    return this.#started === undefined ? 0 : this.#now() - this.#started;
-  }
-}
-
-function noTotals(): Totals {
-  return { artifacts: 0, lost: 0, moved: 0, milliseconds: 0, blobs: { copied: 0, mounted: 0, present: 0 } };
 }

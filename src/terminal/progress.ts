@@ -1,18 +1,23 @@
 import { formatReference } from "../oci/reference.ts";
 import type { Listener, TransferEvent } from "../transfer/events.ts";
-import { describeFault } from "./fault.ts";
-import type { Fields, Log } from "./log.ts";
-import { ProgressState, type Totals } from "./progress-state.ts";
-import { count, renderLine, renderLive } from "./progress-view.ts";
-import { sanitizeLine } from "./sanitize.ts";
+import type { Log } from "./log.ts";
+import { eventFields, progressFields, summaryFields } from "./progress-json.ts";
+import { ProgressState } from "./progress-state.ts";
+import { count, formatSummary, renderLine, renderLive } from "./progress-view.ts";
 import type { Screen } from "./screen.ts";
-import { formatBytes, percentOf } from "./units.ts";
+import type { Totals } from "./tally.ts";
+import { formatBytes } from "./units.ts";
+import type { Wait } from "./waits.ts";
 
 /** milliseconds */
 const LIVE_INTERVAL = 100;
 const LINE_INTERVAL = 5000;
-/** How long a note stays in the live block, and is not repeated elsewhere. */
-const NOTE_LIFETIME = 5000;
+/** How what goes on is called once it is over. What is not named here is summed up by its command alone. */
+const OVER: Readonly<Record<string, string>> = {
+  exporting: "exported",
+  importing: "imported",
+  copying: "copied",
+};
 
 /**
  * `live`: a block redrawn in place. `plain`: a line for each artifact and one every few seconds.
@@ -34,10 +39,13 @@ export interface ProgressOptions {
 
 export interface Progress {
   readonly listener: Listener;
-  /** Something that holds things up: `public.ecr.aws asks to wait 3 s`. */
-  note(text: string): void;
+  /** Something that holds things up: what it is, and of a wait how long it takes. */
+  note(text: string, wait?: Wait): void;
   totals(): Totals;
-  /** Takes the live block away and lets the process end; may be called twice. */
+  /**
+   * Takes the live block away and lets the process end; says how far it got, where that is not all. May be called
+   * twice.
+   */
   stop(): void;
 }
 
@@ -53,22 +61,31 @@ export function progressMode(
 }
 
 export function createProgress(options: ProgressOptions): Progress {
-  const { mode, now = () => performance.now(), every = repeat } = options;
+  const { mode, title, log, now = () => performance.now(), every = repeat } = options;
   const state = new ProgressState(now);
-  const display = displayFor(mode, state, { ...options, now });
+  const display = displayFor(mode, state, options);
   let stopTicking: (() => void) | undefined;
   return {
     listener: (event) => {
+      if (event.type === "start" && state.isStarted) display.end();
       state.apply(event);
       display.show(event);
       if (event.type === "start") stopTicking ??= every(display.interval, display.tick);
     },
-    note: display.note,
+    note: (text, wait) => {
+      const news = state.note(text, wait);
+      if (news !== undefined) display.note(news, wait);
+    },
     totals: () => state.totals(),
     stop: () => {
-      stopTicking?.();
+      if (stopTicking === undefined) return;
+      stopTicking();
       stopTicking = undefined;
       display.end();
+      const totals = state.totals();
+      const verb = OVER[title];
+      const isWhole = totals.artifacts === totals.wanted;
+      if (mode !== "json" && verb !== undefined && !isWhole) log.info(formatSummary(verb, totals));
     },
   };
 }
@@ -79,13 +96,12 @@ interface Display {
   interval: number;
   show(event: TransferEvent): void;
   tick(): void;
-  note(text: string): void;
+  note(text: string, wait: Wait | undefined): void;
+  /** Of a transfer. */
   end(): void;
 }
 
-type DisplayOptions = ProgressOptions & { now: () => number };
-
-function displayFor(mode: ProgressMode, state: ProgressState, options: DisplayOptions): Display {
+function displayFor(mode: ProgressMode, state: ProgressState, options: ProgressOptions): Display {
   if (mode === "live") return liveDisplay(state, options);
   if (mode === "plain") return plainDisplay(state, options);
   if (mode === "json") return jsonDisplay(state, options);
@@ -93,12 +109,10 @@ function displayFor(mode: ProgressMode, state: ProgressState, options: DisplayOp
 }
 
 /** Draws on ticks only, so never more often than they come. */
-function liveDisplay(state: ProgressState, { screen, log, title, now }: DisplayOptions): Display {
-  let note: { text: string; until: number } | undefined;
-  const announce = seldom(now, (text) => log.info(text));
+function liveDisplay(state: ProgressState, { screen, log, title }: ProgressOptions): Display {
   const draw = () => {
-    const text = note !== undefined && now() < note.until ? note.text : undefined;
-    screen.draw(renderLive(state.snapshot(), { title, width: screen.width, note: text }));
+    const { width, height } = screen;
+    screen.draw(renderLive(state.snapshot(), { title, width, height, painting: screen }));
   };
   return {
     interval: LIVE_INTERVAL,
@@ -107,14 +121,13 @@ function liveDisplay(state: ProgressState, { screen, log, title, now }: DisplayO
     },
     tick: draw,
     note: (text) => {
-      if (!state.isStarted) announce(text);
-      note = { text, until: now() + NOTE_LIFETIME };
+      if (!state.isStarted) log.info(text);
     },
     end: () => screen.clear(),
   };
 }
 
-function plainDisplay(state: ProgressState, { log, title, now }: DisplayOptions): Display {
+function plainDisplay(state: ProgressState, { log, title }: ProgressOptions): Display {
   return {
     interval: LINE_INTERVAL,
     show: (event) => {
@@ -127,80 +140,26 @@ function plainDisplay(state: ProgressState, { log, title, now }: DisplayOptions)
       }
     },
     tick: () => log.info(renderLine(state.snapshot())),
-    note: seldom(now, (text) => log.info(text)),
+    note: (text) => {
+      // Once lines come at their own pace, the next one tells.
+      if (!state.isStarted) log.info(text);
+    },
     end: nothing,
   };
 }
 
-function jsonDisplay(state: ProgressState, { log, now }: DisplayOptions): Display {
+function jsonDisplay(state: ProgressState, { log }: ProgressOptions): Display {
   return {
     interval: LINE_INTERVAL,
     show: (event) => {
       if (event.type !== "bytes" && event.type !== "held") log.event(event.type, eventFields(event, state));
     },
     tick: () => log.event("progress", progressFields(state)),
-    note: seldom(now, (message) => log.event("note", { message })),
-    end: nothing,
-  };
-}
-
-type ShownEvent = Exclude<TransferEvent, { type: "bytes" | "held" }>;
-
-/** Field names are a contract. */
-function eventFields(event: ShownEvent, state: ProgressState): Fields {
-  switch (event.type) {
-    case "start":
-      return { nodes: event.nodes, bytes: event.bytes, artifacts: event.artifacts };
-    case "begin":
-    case "end":
-    case "failed": {
-      const { descriptor, kind, repositories } = event.node;
-      const fields = {
-        digest: descriptor.digest,
-        kind,
-        bytes: descriptor.size,
-        repositories: [...repositories],
-      };
-      if (event.type === "begin") return fields;
-      return event.type === "end" ? { ...fields, outcome: event.outcome } : { ...fields, ...whyOf(event) };
-    }
-    case "artifact":
-    case "lost": {
-      const { reference, descriptor } = event.root;
-      const fields = { reference: formatReference(reference), digest: descriptor.digest };
-      if (event.type === "lost") return { ...fields, ...whyOf(event) };
-      return { ...fields, bytes: state.sizeOf(event.root) };
-    }
-  }
-}
-
-function whyOf({ error }: { error: unknown }): Fields {
-  const { message, kind, because, hints } = describeFault(error);
-  return { message, errorKind: kind, because, hints };
-}
-
-function progressFields(state: ProgressState): Fields {
-  const { done, total, rate, left, flights, artifacts } = state.snapshot();
-  return {
-    bytes: done,
-    total,
-    percent: percentOf(done, total),
-    bytesPerSecond: rate === undefined ? undefined : Math.round(rate),
-    secondsLeft: left === undefined ? undefined : Math.round(left / 1000),
-    inFlight: flights.length,
-    artifactsDone: artifacts.done,
-    artifactsTotal: artifacts.total,
-  };
-}
-
-/** Passes a text on unless it was just passed on: many requests are made to wait at once. */
-function seldom(now: () => number, pass: (text: string) => void): (text: string) => void {
-  let last: { text: string; until: number } | undefined;
-  return (text) => {
-    const line = sanitizeLine(text);
-    if (last?.text === line && now() < last.until) return;
-    last = { text: line, until: now() + NOTE_LIFETIME };
-    pass(line);
+    note: (message, wait) => {
+      const milliseconds = wait === undefined ? undefined : Math.round(wait.milliseconds);
+      log.event("note", { message, milliseconds, digest: wait?.digest });
+    },
+    end: () => log.event("summary", summaryFields(state.totals())),
   };
 }
 

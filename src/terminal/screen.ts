@@ -13,7 +13,19 @@ export interface OutputStream {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The stream that people read (stderr), with a block of lines at its end that is redrawn in place.
+ * All that is ever asked of a terminal, beside colours: what a VT220 and the console of Windows 10 understand.
+ * https://learn.microsoft.com/windows/console/console-virtual-terminal-sequences
+ */
+const HIDE_CURSOR = "\u001b[?25l";
+const SHOW_CURSOR = "\u001b[?25h";
+const ERASE_REST_OF_LINE = "\u001b[K";
+const ERASE_BELOW = "\u001b[J";
+/** Also where a line feed alone does not go back to the first column. */
+const NEXT_LINE = "\r\n";
+
+/**
+ * The stream that people read (stderr), with a block of lines at its end that is redrawn in place: what has changed
+ * is written over, in one go, so that nothing is ever blank between two frames.
  * A stream that breaks (a closed pipe, a full disk below a redirect) falls silent: it never ends the run.
  */
 export class Screen {
@@ -23,6 +35,8 @@ export class Screen {
   readonly color: boolean;
   readonly #stream: OutputStream;
   #block: readonly string[] = [];
+  /** As the window was when the block was drawn. */
+  #drawnColumns = 0;
   #broken = false;
 
   constructor(stream: OutputStream, environment: Environment) {
@@ -39,34 +53,54 @@ export class Screen {
     return this.#columns - 1;
   }
 
+  /** Lines that a block may have. One less than there are: the cursor stands below it. */
+  get height(): number {
+    return Math.max(1, (this.#stream.rows || 24) - 1);
+  }
+
   /** Writes whole lines for good, above the block. */
   print(text: string): void {
-    this.#write(`${this.#eraser()}${text}\n${join(this.#block)}`);
+    const eraser = this.#eraser();
+    this.#take(this.#block);
+    this.#write(`${eraser}${text}\n${joined(this.#block)}`);
   }
 
   /** Replaces the block; lines are cut to the width, and their number to the height. */
   draw(lines: readonly string[]): void {
     if (!this.isLive) return;
-    const height = Math.max(1, (this.#stream.rows || 24) - 1);
-    const block = lines.slice(0, height).map((line) => fit(line, this.width));
-    if (block.join("\n") === this.#block.join("\n")) return;
-    this.#write(`${this.#eraser()}${join(block)}`);
-    this.#block = block;
+    const [before, eraser, drawnColumns] = [this.#block, this.#eraser(), this.#drawnColumns];
+    this.#take(lines);
+    const block = this.#block;
+    const isResized = drawnColumns !== this.#columns;
+    if (Bun.deepEquals(block, before) && (!isResized || block.length === 0)) return;
+    const cursor = before.length === 0 ? HIDE_CURSOR : block.length === 0 ? SHOW_CURSOR : "";
+    const isBegun = before.length > 0 && !isResized;
+    this.#write(cursor + (isBegun ? written(block, before) : eraser + joined(block)));
   }
 
   clear(): void {
     this.draw([]);
   }
 
+  /** Before the process ends, whatever becomes of the block: a shell would go on without a cursor. */
+  restoreCursor(): void {
+    if (this.#block.length > 0) this.#write(SHOW_CURSOR);
+  }
+
   get #columns(): number {
     return this.#stream.columns || 80;
+  }
+
+  #take(lines: readonly string[]): void {
+    this.#block = lines.slice(0, this.height).map((line) => fit(line, this.width));
+    this.#drawnColumns = this.#columns;
   }
 
   /** Back to the block's first line, everything below it gone. A line drawn before the window shrank is wrapped. */
   #eraser(): string {
     let rows = 0;
     for (const line of this.#block) rows += Math.max(1, Math.ceil(Bun.stringWidth(line) / this.#columns));
-    return rows === 0 ? "" : `\r\u001b[${rows}A\u001b[J`;
+    return rows === 0 ? "" : `${up(rows)}${ERASE_BELOW}`;
   }
 
   #write(text: string): void {
@@ -79,6 +113,16 @@ export class Screen {
   }
 }
 
-function join(lines: readonly string[]): string {
-  return lines.map((line) => `${line}\n`).join("");
+function up(rows: number): string {
+  return `\r\u001b[${rows}A`;
+}
+
+function joined(lines: readonly string[]): string {
+  return lines.map((line) => line + NEXT_LINE).join("");
+}
+
+/** A block over the one before it, in a window that is still as wide. */
+function written(block: readonly string[], before: readonly string[]): string {
+  const lines = block.map((line, index) => (line === before[index] ? "" : line + ERASE_REST_OF_LINE));
+  return up(before.length) + joined(lines) + (block.length < before.length ? ERASE_BELOW : "");
 }

@@ -12,7 +12,8 @@ export type TransferEvent =
   | { type: "bytes"; node: Node; bytes: number }
   /** `bytes` of the node were there from an earlier run, and are verified again. */
   | { type: "held"; node: Node; bytes: number }
-  | { type: "end"; node: Node; outcome: Outcome }
+  /** `places`: how many of those that keep the node came by it in which way; at least one. */
+  | { type: "end"; node: Node; outcome: Outcome; places: Readonly<Record<Outcome, number>> }
   | { type: "failed"; node: Node; error: unknown }
   | { type: "artifact"; root: Root }
   | { type: "lost"; root: Root; error: unknown };

@@ -1,6 +1,6 @@
 import { ContentLost } from "../oci/content-lost.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { ByteStream, Content, Node, Plan, Root, Sink, Source } from "../oci/plan.ts";
+import type { ByteStream, Content, Node, Outcome, Plan, Root, Sink, Source } from "../oci/plan.ts";
 import { type Mark, verified } from "../oci/verified.ts";
 import type { Listener } from "./events.ts";
 import { planBytes } from "./plan.ts";
@@ -120,8 +120,8 @@ class Transfer {
     const { listener } = this.#options;
     listener({ type: "begin", node });
     try {
-      const outcome = await this.#restoring(node, () => this.#sink.put(node, this.#contentOf(node)));
-      listener({ type: "end", node, outcome });
+      const placed = await this.#restoring(node, () => this.#put(node));
+      listener({ type: "end", node, ...placed });
     } catch (error) {
       listener({ type: "failed", node, error });
       this.#fail(node.descriptor.digest, error);
@@ -136,6 +136,17 @@ class Transfer {
       this.#missingBefore.set(digest, missing);
       if (missing === 0 && !this.#failures.has(digest)) this.#ready.push(next);
     }
+  }
+
+  async #put(node: Node): Promise<{ outcome: Outcome; places: Record<Outcome, number> }> {
+    const places = { copied: 0, mounted: 0, present: 0 };
+    let isTold = false;
+    const outcome = await this.#sink.put(node, this.#contentOf(node), (one) => {
+      places[one] += 1;
+      isTold = true;
+    });
+    if (!isTold) places[outcome] = 1;
+    return { outcome, places };
   }
 
   /** Where the sink has lost what it had below a node, that is put once more, and then `act` is done again. */

@@ -122,8 +122,8 @@ describe("an exchange", () => {
     expect(tries).toBe(1);
   });
 
-  test("is told with a redacted address, the reason, and the wait that the server asked for", async () => {
-    const notices: { what: string; why: string; delay: number }[] = [];
+  test("is told with a redacted address, what it is for, the reason, and the wait that the server asked for", async () => {
+    const notices: { what: string; why: string; delay: number; about?: string }[] = [];
     const abort = new AbortController();
     server = serve(() => new Response(null, { status: 503, headers: { "Retry-After": "123" } }));
     const policy = quickPolicy({
@@ -134,9 +134,14 @@ describe("an exchange", () => {
       },
     });
     const url = new URL("x?sig=secret", server.url);
-    await expect(get(policy, { url })).rejects.toThrow("interrupted");
+    await expect(get(policy, { url, about: "sha256:00" })).rejects.toThrow("interrupted");
     expect(notices).toEqual([
-      { what: `GET ${server.url}x?sig=REDACTED`, why: "it answered 503", delay: 123_000 },
+      {
+        what: `GET ${server.url}x?sig=REDACTED`,
+        why: "it answered 503",
+        delay: 123_000,
+        about: "sha256:00",
+      },
     ]);
   });
 });

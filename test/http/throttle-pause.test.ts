@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { createHttp } from "../../src/http/client.ts";
 import type { Clock } from "../../src/http/sleep.ts";
-import { throttling } from "../../src/http/throttle.ts";
+import { throttling, type WaitNotice } from "../../src/http/throttle.ts";
 import type { Transport } from "../../src/http/transport.ts";
 import { serve, type TestServer, wireOptions } from "./server.ts";
 
@@ -49,16 +49,21 @@ interface Host {
   open: ((response: Response) => void)[];
   /** What the throttle was asked for, in order. */
   asked: Promise<Response>[];
+  /** What the user was told. */
+  notices: WaitNotice[];
 }
 
-/** A host whose answers the test gives; of its own choice the throttle waits for a second. */
-function host(): Host {
+/** A host whose answers the test gives; of its own choice the throttle waits for `longest`, half of it at least. */
+function host(longest = 1000): Host {
   const clock = new SetClock();
   const open: Host["open"] = [];
   const next = () => new Promise<Response>((answer) => open.push(answer));
   const { signal } = new AbortController();
-  const transport = throttling(next, { firstDelay: 1000, longestDelay: 1000, signal, clock });
-  return { clock, open, asked: [], transport };
+  const notices: WaitNotice[] = [];
+  const onWait = (notice: WaitNotice) => notices.push(notice);
+  const waits = { firstDelay: longest, longestDelay: longest };
+  const transport = throttling(next, { ...waits, signal, clock, onWait });
+  return { clock, open, asked: [], notices, transport };
 }
 
 const ok = () => new Response("ok");
@@ -85,11 +90,11 @@ async function ask({ transport, asked }: Host, count: number): Promise<void> {
 }
 
 /** Down to one request at a time: refused once alone, and accepted after the wait. */
-async function slowedDown(): Promise<Host> {
-  const one = host();
+async function slowedDown(longest = 1000): Promise<Host> {
+  const one = host(longest);
   await ask(one, 1);
   await answer(one, refusal());
-  await one.clock.forward(1000);
+  await one.clock.forward(longest);
   await answer(one, ok());
   await one.clock.forward(MINUTE);
   return one;
@@ -169,6 +174,40 @@ test("refusals of what set out together halve it once", async () => {
   for (let left = 8; left > 0; left--) await answer(one, refusal(1));
   await one.clock.forward(1000);
   expect(one.open).toHaveLength(4);
+});
+
+test("a pause is told however short it is, and not again where it becomes a little longer", async () => {
+  const one = host(400);
+  await ask(one, 2);
+  await answer(one, refusal());
+  await one.clock.forward(100);
+  await answer(one, refusal());
+  expect(one.notices).toEqual([
+    { host: "127.0.0.1", delay: expect.any(Number), why: "`127.0.0.1` asks for patience (429)" },
+  ]);
+  expect(one.notices[0]?.delay).toBeLessThanOrEqual(400);
+});
+
+test("of a pace that holds back for a second or more, each exchange is told once, however many wait", async () => {
+  const one = await slowedDown(8000);
+  one.notices.length = 0;
+  await ask(one, 4);
+  // The first goes at once, the others two seconds apart.
+  const notice = { host: "127.0.0.1", why: "`127.0.0.1` has asked for patience, and is asked less often" };
+  expect(one.notices).toEqual([{ ...notice, delay: 2000 }]);
+  await answer(one, ok());
+  await one.clock.forward(2000);
+  await answer(one, ok());
+  await one.clock.forward(2000);
+  expect(one.notices).toEqual([1, 2, 3].map(() => ({ ...notice, delay: 2000 })));
+});
+
+test("of a pace that costs less, nobody is told", async () => {
+  const one = await slowedDown();
+  one.notices.length = 0;
+  await ask(one, 4);
+  await one.clock.forward(1000);
+  expect(one.notices).toEqual([]);
 });
 
 let server: TestServer | undefined;

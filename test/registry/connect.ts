@@ -1,5 +1,6 @@
 import { createHttp } from "../../src/http/client.ts";
 import type { Mirror } from "../../src/http/mirror.ts";
+import type { RetryPolicy } from "../../src/http/retry.ts";
 import { Registries } from "../../src/registry/client.ts";
 import type { CredentialLookup } from "../../src/registry/credentials.ts";
 
@@ -17,6 +18,7 @@ export interface ConnectOptions {
   /** Milliseconds of silence after which a body counts as broken. */
   stallAfter?: number;
   warn?: (text: string) => void;
+  onRetry?: RetryPolicy["onRetry"];
   /** Stops all requests. Default: nothing does. */
   signal?: AbortSignal;
 }
@@ -31,6 +33,7 @@ export function connect({
   firstDelay = 1,
   stallAfter,
   warn = () => {},
+  onRetry = () => {},
   signal = new AbortController().signal,
 }: ConnectOptions) {
   const http = createHttp({
@@ -38,7 +41,7 @@ export function connect({
     plainHosts: new Set(),
     userAgent: "test",
     signal,
-    retry: { attempts, firstDelay, longestDelay: 5 * firstDelay },
+    retry: { attempts, firstDelay, longestDelay: 5 * firstDelay, onRetry },
     ...(stallAfter === undefined ? {} : { stallAfter }),
   });
   const schemes = new Map(

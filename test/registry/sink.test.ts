@@ -64,6 +64,20 @@ test("a blob that is there is not sent", async () => {
   expect(asked(registry)).toEqual([`HEAD /v2/a/blobs/${DIGEST}`]);
 });
 
+test("of each repository it is told how the blob came there", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      isMount(request, url) && url.pathname.includes("/far/")
+        ? new Response(null, { status: 405 })
+        : undefined,
+  });
+  await putBlob(sinkOf(registry), blobNode(registry, "near/a"));
+  const told: Outcome[] = [];
+  const node = blobNode(registry, "near/a", "near/b", "near/c", "far/d");
+  const outcome = await sinkOf(registry).put(node, contentOf(BYTES), (one) => told.push(one));
+  expect({ outcome, told }).toEqual({ outcome: "copied", told: ["present", "mounted", "mounted", "copied"] });
+});
+
 test("a mount that is answered with a session has the blob sent into that very session", async () => {
   const registry = await start({
     // Without its source the registry cannot mount.

@@ -5,6 +5,7 @@ import { faultKind } from "../../src/oci/fault.ts";
 import type { Node } from "../../src/oci/plan.ts";
 import type { RepositoryName } from "../../src/oci/reference.ts";
 import { RegistrySource } from "../../src/registry/source.ts";
+import { serveRaw } from "../http/server.ts";
 import { image, multiArchImage, seed, type TestContent } from "../support/content.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
@@ -224,6 +225,28 @@ test("a blob behind a redirect comes from there, and the credentials do not go t
   const node = layerNode(registry, "a/b");
   expect(await read(source, node)).toBe(node.descriptor.digest);
   expect(store.requests.map(({ headers }) => headers.get("authorization"))).toEqual([null]);
+});
+
+test("who is told of a wait is told which blob it is for: after a busy answer, and after a body that broke off", async () => {
+  const [digest, bytes] = [...content.blobs].at(-1) ?? [];
+  if (digest === undefined || bytes === undefined) throw new Error("the image has no layer");
+  const store = serveRaw(() => ({ status: 200, body: bytes.subarray(0, 1000), length: bytes.length }));
+  const answers = [
+    new Response(null, { status: 503 }),
+    new Response(null, { status: 307, headers: { location: store.url.href } }),
+  ];
+  const registry = await start({
+    intercept: (_, url) => (url.pathname.includes("/blobs/") ? answers.shift() : undefined),
+  });
+  await seed(registry.store, "a/b", "v1", content);
+  const told: string[] = [];
+  const onRetry = ({ why, about }: { why: string; about?: string }) => told.push(`${about} ${why}`);
+  const source = new RegistrySource(connect({ urls: [registry.url], onRetry }));
+  expect(await read(source, layerNode(registry, "a/b")).finally(() => store.stop())).toBe(digest);
+  expect(told).toEqual([
+    `${digest} it answered 503`,
+    expect.stringMatching(new RegExp(`^${digest} .* closed the connection$`)),
+  ]);
 });
 
 test("a blob that stays out of reach is reported with its address and the last answer", async () => {

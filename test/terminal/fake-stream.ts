@@ -1,5 +1,8 @@
 import type { OutputStream } from "../../src/terminal/screen.ts";
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this is what a terminal reads
+const TOKEN = /\u001b(?:\[(?<parameter>[?\d;]*)(?<command>[A-Za-z])|.)|\r|\n|[^\u001b\r\n]+/g;
+
 /** A stream that remembers; with `columns` it is a terminal, and `screen()` tells what stands on it. */
 export class FakeStream implements OutputStream {
   readonly isTTY: boolean;
@@ -35,15 +38,35 @@ export class FakeStream implements OutputStream {
     return Bun.stripANSI(this.written).replaceAll("\r", "").split("\n").slice(0, -1);
   }
 
-  /** What a terminal shows now: understands line feeds, cursor up and erase below. */
+  /** What a terminal shows now, down to the line of the cursor. */
   screen(): string[] {
-    const shown: string[] = [];
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: this is what a terminal reads
-    for (const part of this.written.split(/(\r\u001b\[\d+A\u001b\[J|\n)/)) {
-      const rows = /\[(\d+)A/.exec(part)?.[1];
-      if (rows !== undefined) shown.splice(-Number(rows));
-      else if (part !== "\n" && part !== "") shown.push(Bun.stripANSI(part));
+    return this.#shown().lines;
+  }
+
+  get isCursorHidden(): boolean {
+    return this.#shown().isCursorHidden;
+  }
+
+  /** Fails on anything that the screen is not known to write. */
+  #shown(): { lines: string[]; isCursorHidden: boolean } {
+    const lines = [""];
+    let [row, column, isCursorHidden] = [0, 0, false];
+    for (const { 0: token, groups: { parameter, command } = {} } of this.written.matchAll(TOKEN)) {
+      const line = lines[row] ?? "";
+      if (token === "\r") column = 0;
+      else if (token === "\n") [row, column] = [row + 1, 0];
+      else if (command === "A") row = Math.max(0, row - Number(parameter));
+      else if (command === "K" && parameter === "") lines[row] = line.slice(0, column);
+      else if (command === "J" && parameter === "") lines.splice(row, lines.length, line.slice(0, column));
+      else if (/^[lh]$/.test(command ?? "") && parameter === "?25") isCursorHidden = command === "l";
+      else if (token.startsWith("\u001b") && command !== "m")
+        throw new Error(`unknown: ${JSON.stringify(token)}`);
+      else if (command === undefined) {
+        lines[row] = line.slice(0, column).padEnd(column) + token + line.slice(column + token.length);
+        column += token.length;
+      }
+      lines[row] ??= "";
     }
-    return shown;
+    return { lines: lines.slice(0, row), isCursorHidden };
   }
 }

@@ -1,96 +1,87 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { type Digest, digestOf } from "../../src/oci/digest.ts";
-import { Fault } from "../../src/oci/fault.ts";
-import type { Node, Root } from "../../src/oci/plan.ts";
 import { createLog } from "../../src/terminal/log.ts";
-import { createProgress, type ProgressMode, progressMode } from "../../src/terminal/progress.ts";
-import { ProgressState } from "../../src/terminal/progress-state.ts";
-import { formatSummary, renderLive } from "../../src/terminal/progress-view.ts";
+import { progressMode } from "../../src/terminal/progress.ts";
 import { Screen } from "../../src/terminal/screen.ts";
 import { FakeStream } from "./fake-stream.ts";
+import {
+  CONFIG,
+  endOf,
+  LAYER,
+  MANIFEST,
+  MIB,
+  nodeOf,
+  ROOT,
+  rootOf,
+  START,
+  setUp,
+  TOTAL,
+} from "./transfers.ts";
 
-const MIB = 1024 * 1024;
-
-function nodeOf(name: string, size: number, children: readonly Digest[] = []): Node {
-  const digest = digestOf(new TextEncoder().encode(name));
-  return {
-    descriptor: { mediaType: "application/octet-stream", digest, size },
-    kind: children.length > 0 ? "manifest" : "blob",
-    children,
-    repositories: new Set([`public.ecr.aws/eks-anywhere/${name}` as const]),
-  };
-}
-
-function rootOf({ descriptor }: Node, tag: string): Root {
-  return { reference: { registry: "public.ecr.aws", repository: "eks-anywhere/app", tag }, descriptor };
-}
-
-const LAYER = nodeOf("layer", 100 * MIB);
-const CONFIG = nodeOf("config", MIB);
-const MANIFEST = nodeOf("manifest", 512, [CONFIG.descriptor.digest, LAYER.descriptor.digest]);
-const ROOT = rootOf(MANIFEST, "v1");
-const TOTAL = 101 * MIB + 512;
-const START = { type: "start", nodes: 3, bytes: TOTAL, artifacts: 1 } as const;
-
-/** A progress whose clock and timer the test moves. */
-function setUp(mode: ProgressMode, stream = new FakeStream({ columns: 80 })) {
-  let time = 0;
-  let tick: (() => void) | undefined;
-  let interval = 0;
-  const screen = new Screen(stream, {});
-  const log = createLog({ screen, format: mode === "json" ? "json" : "text" });
-  const progress = createProgress({
-    screen,
-    log,
-    mode,
-    title: "exporting",
-    now: () => time,
-    every: (milliseconds, callback) => {
-      interval = milliseconds;
-      tick = callback;
-      return () => {
-        tick = undefined;
-      };
-    },
-  });
-  const advance = (milliseconds: number) => {
-    for (let passed = interval; passed <= milliseconds; passed += interval) {
-      time += interval;
-      tick?.();
-    }
-  };
-  return { ...progress, stream, log, advance, isTicking: () => tick !== undefined };
-}
+const SHORT = LAYER.descriptor.digest.slice(7, 19);
+const BUSY = "`public.ecr.aws` asks for patience (429)";
 
 describe("on a terminal", () => {
-  test("the block shows the total, the rate, the time left and the blobs in flight", () => {
+  test.each([
+    [
+      40,
+      [
+        "exporting [===>     ]  39%  6 s left",
+        "40.0 MiB of 101.0 MiB, 10.0 MiB/s",
+        "0 of 1 artifact",
+        "  [==>   ]  40%  eks-anywhere/layer",
+      ],
+    ],
+    [
+      80,
+      [
+        "exporting [==============>                       ]  39%  6 s left",
+        "40.0 MiB of 101.0 MiB, 10.0 MiB/s, 0 of 1 artifact",
+        "  [====>     ]  40%  100.0 MiB  eks-anywhere/layer",
+      ],
+    ],
+    [
+      200,
+      [
+        "exporting [==============>                       ]  39%  6 s left",
+        "40.0 MiB of 101.0 MiB, 10.0 MiB/s, 0 of 1 artifact",
+        `  [=======>          ]  40%  100.0 MiB  ${SHORT}  eks-anywhere/layer`,
+      ],
+    ],
+  ])(
+    "in %d columns the block shows the total, the rate, the time left and the blobs in flight",
+    (columns, block) => {
+      const { listener, advance, stream } = setUp("live", new FakeStream({ columns }));
+      listener(START);
+      listener({ type: "begin", node: LAYER });
+      for (let second = 0; second < 4; second++) {
+        listener({ type: "bytes", node: LAYER, bytes: 10 * MIB });
+        advance(1000);
+      }
+      expect(stream.screen()).toEqual(block);
+      expect(stream.isCursorHidden).toBe(true);
+    },
+  );
+
+  test("a rate and a time left that are not known yet are said to be unknown", () => {
     const { listener, advance, stream } = setUp("live");
     listener(START);
     listener({ type: "begin", node: LAYER });
-    for (let second = 0; second < 4; second++) {
-      listener({ type: "bytes", node: LAYER, bytes: 10 * MIB });
-      advance(1000);
-    }
-    expect(stream.screen()).toEqual([
-      "exporting [==============>                       ]  39%  6 s left",
-      "40.0 MiB of 101.0 MiB, 10.0 MiB/s, 0 of 1 artifact",
-      `  ${LAYER.descriptor.digest.slice(7, 19)}  100.0 MiB  40%  public.ecr.aws/eks-anywhere/layer`,
+    listener({ type: "bytes", node: LAYER, bytes: 40 * MIB });
+    advance(1900);
+    expect(stream.screen().slice(0, 2)).toEqual([
+      "exporting [==============>                       ]  39%  ? left",
+      "40.0 MiB of 101.0 MiB, ? B/s, 0 of 1 artifact",
     ]);
+    advance(100);
+    expect(stream.screen()[0]).toEndWith("39%  3 s left");
   });
 
-  test("forty columns are enough for what matters", () => {
+  test("a long name is cut at its beginning: its end tells one from another", () => {
     const { listener, advance, stream } = setUp("live", new FakeStream({ columns: 40 }));
     listener(START);
-    listener({ type: "begin", node: LAYER });
-    listener({ type: "bytes", node: LAYER, bytes: 30 * MIB });
-    advance(3000);
-    expect(stream.screen()).toEqual([
-      "exporting [===>        ]  29%  7 s left",
-      "30.0 MiB of 101.0 MiB, 10.0 MiB/s, 0 o…",
-      `  ${LAYER.descriptor.digest.slice(7, 19)}  100.0 MiB  30%  public…`,
-    ]);
-    for (const line of stream.lines()) expect(line.length).toBeLessThan(40);
+    listener({ type: "begin", node: nodeOf("kubernetes-sigs/cluster-api/controller", MIB) });
+    advance(100);
+    expect(stream.screen().at(-1)).toBe("  [>     ]   0%  …uster-api/controller");
   });
 
   test("at most eight blobs are shown, then how many there are besides", () => {
@@ -102,54 +93,76 @@ describe("on a terminal", () => {
     expect(stream.screen().at(-1)).toBe("  and 3 more");
   });
 
-  test("it is redrawn on ticks of a tenth of a second, however many events come", () => {
+  test("in a low window the blobs make room for what holds things up", () => {
+    const { listener, advance, note, stream } = setUp("live", new FakeStream({ columns: 80, rows: 7 }));
+    listener(START);
+    for (let index = 0; index < 8; index++) listener({ type: "begin", node: nodeOf(`blob${index}`, MIB) });
+    note(BUSY, { milliseconds: 3000 });
+    advance(100);
+    expect(stream.screen().slice(2)).toEqual([
+      "  [>         ]   0%    1.0 MiB  eks-anywhere/blob0",
+      "  [>         ]   0%    1.0 MiB  eks-anywhere/blob1",
+      "  and 6 more",
+      `waiting 3 s: ${BUSY}`,
+    ]);
+  });
+
+  test("a blob keeps its line while it lasts, and the next one takes it over", () => {
+    const { listener, advance, stream } = setUp("live");
+    const [a, b, c] = ["a", "b", "c"].map((name) => nodeOf(name, MIB));
+    if (a === undefined || b === undefined || c === undefined) throw new Error("three nodes");
+    const names = () =>
+      stream
+        .screen()
+        .slice(2)
+        .map((line) => line.slice(-1));
+    listener({ ...START, bytes: 3 * MIB });
+    listener({ type: "begin", node: a });
+    listener({ type: "begin", node: b });
+    advance(100);
+    expect(names()).toEqual(["a", "b"]);
+    listener(endOf(a, "copied"));
+    listener({ type: "begin", node: c });
+    advance(100);
+    expect(names()).toEqual(["c", "b"]);
+  });
+
+  test("it is redrawn on ticks of a tenth of a second, in one write, however many events come", () => {
     const { listener, advance, stream } = setUp("live");
     listener(START);
     listener({ type: "begin", node: LAYER });
-    const before = stream.written;
+    let writes = 0;
+    stream.write = () => {
+      writes++;
+    };
     for (let index = 0; index < 1000; index++) listener({ type: "bytes", node: LAYER, bytes: 1024 });
-    expect(stream.written).toBe(before);
+    expect(writes).toBe(0);
     advance(100);
-    expect(stream.written).not.toBe(before);
+    expect(writes).toBe(1);
   });
 
-  test("log lines stand above it, and the end takes it away", () => {
-    const { listener, log, stop, stream, isTicking } = setUp("live");
+  test("log lines stand above it, and the end takes it away and gives the cursor back", () => {
+    const { listener, log, stop, stream, isTicking } = setUp("live", undefined, "verifying");
     listener(START);
     log.warn("credentials go over plain HTTP");
     expect(stream.screen()[0]).toBe("warning: credentials go over plain HTTP");
     stop();
     stop();
     expect(stream.screen()).toEqual(["warning: credentials go over plain HTTP"]);
+    expect(stream.isCursorHidden).toBe(false);
     expect(isTicking()).toBe(false);
   });
 
-  test("a note stays for five seconds", () => {
-    const { listener, note, advance, stream } = setUp("live");
+  test("a resize in the middle is met at the next tick", () => {
+    const { listener, advance, stream } = setUp("live", new FakeStream({ columns: 200 }));
     listener(START);
-    note("public.ecr.aws asks to wait 3 s");
-    advance(4900);
-    expect(stream.screen().at(-1)).toBe("public.ecr.aws asks to wait 3 s");
-    advance(200);
-    expect(stream.screen()).toHaveLength(2);
-  });
-
-  test("no line is ever wider than asked for", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 200 }), fc.string(), fc.maxSafeNat(), (width, note, received) => {
-        const snapshot = {
-          done: received,
-          total: Number.MAX_SAFE_INTEGER,
-          rate: received,
-          left: received,
-          flights: [{ node: nodeOf("x".repeat(100), received), received }],
-          artifacts: { done: 1, total: 1000 },
-        };
-        for (const line of renderLive(snapshot, { title: "importing", width, note })) {
-          expect(Bun.stringWidth(line)).toBeLessThanOrEqual(width);
-        }
-      }),
-    );
+    listener({ type: "begin", node: LAYER });
+    advance(100);
+    stream.columns = 40;
+    stream.rows = 4;
+    advance(100);
+    for (const line of stream.screen()) expect(line.length).toBeLessThan(40);
+    expect(stream.screen()).toHaveLength(3);
   });
 });
 
@@ -161,13 +174,13 @@ describe("without a terminal", () => {
       listener({ type: "begin", node });
       listener({ type: "bytes", node, bytes: MIB });
     }
-    listener({ type: "end", node: CONFIG, outcome: "copied" });
+    listener(endOf(CONFIG, "copied"));
     advance(5000);
     listener({ type: "bytes", node: LAYER, bytes: 99 * MIB });
     advance(4999);
-    listener({ type: "end", node: LAYER, outcome: "copied" });
+    listener(endOf(LAYER, "copied"));
     listener({ type: "begin", node: MANIFEST });
-    listener({ type: "end", node: MANIFEST, outcome: "copied" });
+    listener(endOf(MANIFEST, "copied"));
     listener({ type: "artifact", root: ROOT });
     listener({ type: "lost", root: rootOf(MANIFEST, "v2"), error: new Error("gone") });
     expect(stream.lines()).toEqual([
@@ -178,13 +191,18 @@ describe("without a terminal", () => {
     ]);
   });
 
-  test("a note that comes again and again is passed on once in five seconds", () => {
+  test("what holds things up goes with the next line, however often it is noted", () => {
     const { note, stream, listener, advance } = setUp("plain", new FakeStream());
-    listener({ type: "start", nodes: 0, bytes: 0, artifacts: 0 });
-    for (let index = 0; index < 10; index++) note("public.ecr.aws asks to wait 3 s");
+    listener(START);
+    listener({ type: "begin", node: LAYER });
+    for (let index = 0; index < 10; index++) note(BUSY, { milliseconds: 3000 });
+    note("it answered 503", { milliseconds: 20_000, digest: LAYER.descriptor.digest });
     advance(5000);
-    note("public.ecr.aws asks to wait 3 s");
-    expect(stream.lines().filter((line) => line.includes("wait"))).toHaveLength(2);
+    advance(5000);
+    expect(stream.lines().slice(1)).toEqual([
+      `0 B of 101.0 MiB (0%), 0 B/s, 1 in flight; waiting 15 s: it answered 503; ${BUSY}`,
+      "0 B of 101.0 MiB (0%), 0 B/s, 1 in flight; waiting 10 s: it answered 503",
+    ]);
   });
 
   test("silence is silent", () => {
@@ -198,128 +216,26 @@ describe("without a terminal", () => {
   });
 });
 
-test("JSON is one event a line, the bytes gathered into one every five seconds", () => {
-  const { listener, advance, note, stream } = setUp("json", new FakeStream());
-  const error = new Fault("cannot verify it", { kind: "mismatch" });
-  listener(START);
-  listener({ type: "begin", node: CONFIG });
-  listener({ type: "bytes", node: CONFIG, bytes: MIB });
-  listener({ type: "end", node: CONFIG, outcome: "mounted" });
-  advance(5000);
-  listener({ type: "failed", node: LAYER, error });
-  note("wait");
-  listener({ type: "artifact", root: ROOT });
-  listener({ type: "lost", root: ROOT, error });
-  const { digest } = CONFIG.descriptor;
-  const node = { kind: "blob", bytes: MIB, repositories: ["public.ecr.aws/eks-anywhere/config"], digest };
-  const root = { reference: "public.ecr.aws/eks-anywhere/app:v1", digest: MANIFEST.descriptor.digest };
-  const why = { message: "cannot verify it", errorKind: "mismatch", because: [], hints: [] };
-  const events = stream.lines().map((line) => JSON.parse(line));
-  expect(events.map(({ time: _, level, ...rest }) => (level === "info" ? rest : level))).toEqual([
-    { event: "start", nodes: 3, bytes: TOTAL, artifacts: 1 },
-    { event: "begin", ...node },
-    { event: "end", ...node, outcome: "mounted" },
-    {
-      event: "progress",
-      bytes: MIB,
-      total: TOTAL,
-      percent: 0,
-      bytesPerSecond: Math.round(MIB / 5),
-      secondsLeft: 500,
-      inFlight: 0,
-      artifactsDone: 0,
-      artifactsTotal: 1,
-    },
-    {
-      event: "failed",
-      kind: "blob",
-      bytes: LAYER.descriptor.size,
-      repositories: ["public.ecr.aws/eks-anywhere/layer"],
-      digest: LAYER.descriptor.digest,
-      ...why,
-    },
-    { event: "note", message: "wait" },
-    { event: "artifact", ...root, bytes: 0 },
-    { event: "lost", ...root, ...why },
-  ]);
-});
-
-describe("the state of a transfer", () => {
-  test("never goes back and ends at the total, whatever was there already", () => {
-    const outcome = fc.constantFrom("copied", "mounted", "present");
-    const blob = fc.record({ size: fc.nat(1000), pieces: fc.array(fc.nat(600)), outcome });
-    fc.assert(
-      fc.property(fc.array(blob), (blobs) => {
-        const state = new ProgressState(() => 0);
-        const nodes = blobs.map(({ size }, index) => nodeOf(`blob${index}`, size));
-        const bytes = blobs.reduce((sum, { size }) => sum + size, 0);
-        state.apply({ type: "start", nodes: nodes.length, bytes, artifacts: 0 });
-        let last = 0;
-        const check = () => {
-          const { done } = state.snapshot();
-          expect(done).toBeGreaterThanOrEqual(last);
-          expect(done).toBeLessThanOrEqual(bytes);
-          last = done;
-        };
-        for (const [index, { pieces, outcome }] of blobs.entries()) {
-          const node = nodes[index] ?? LAYER;
-          state.apply({ type: "begin", node });
-          for (const piece of pieces) {
-            state.apply({ type: "bytes", node, bytes: piece });
-            check();
-          }
-          state.apply({ type: "end", node, outcome });
-          check();
-        }
-        expect(last).toBe(bytes);
-      }),
-    );
+describe("what was broken off", () => {
+  test.each(["live", "plain", "silent"] as const)("says how far it got: %s", (mode) => {
+    const { listener, advance, stop, stream } = setUp(mode, undefined, "copying");
+    listener({ ...START, artifacts: 3 });
+    listener({ type: "begin", node: LAYER });
+    listener({ type: "bytes", node: LAYER, bytes: 20 * MIB });
+    listener({ type: "lost", root: ROOT, error: new Error("gone") });
+    advance(10_000);
+    stop();
+    stop();
+    const said = stream.screen().filter((line) => line.startsWith("copied"));
+    expect(said).toEqual(["copied 0 of 3 artifacts, 1 failed: 20.0 MiB moved in 10 s (2.0 MiB/s)"]);
   });
 
-  test("guesses the time left from what travelled, not from what was there already", () => {
-    let time = 0;
-    const state = new ProgressState(() => time);
-    state.apply({ type: "start", nodes: 2, bytes: 200 * MIB, artifacts: 1 });
-    const present = nodeOf("present", 90 * MIB);
-    state.apply({ type: "begin", node: present });
-    state.apply({ type: "end", node: present, outcome: "present" });
-    state.apply({ type: "begin", node: LAYER });
-    time = 10_000;
-    state.apply({ type: "bytes", node: LAYER, bytes: 10 * MIB });
-    expect(state.snapshot()).toMatchObject({ rate: MIB, left: 100_000, done: 100 * MIB });
-  });
-
-  test("forgets a rate that is long past, and makes no guess once nothing moves", () => {
-    let time = 0;
-    const state = new ProgressState(() => time);
-    state.apply(START);
-    state.apply({ type: "begin", node: LAYER });
-    for (; time < 20_000; time += 100) state.apply({ type: "bytes", node: LAYER, bytes: 1024 });
-    for (; time < 60_000; time += 1000) state.snapshot();
-    const { rate, left } = state.snapshot();
-    expect(rate).toBe(0);
-    expect(left).toBeUndefined();
-  });
-
-  test("adds up to a summary", () => {
-    let time = 0;
-    const state = new ProgressState(() => time);
-    state.apply(START);
-    for (const [node, outcome] of [
-      [CONFIG, "present"],
-      [LAYER, "copied"],
-      [MANIFEST, "copied"],
-    ] as const) {
-      state.apply({ type: "begin", node });
-      if (outcome === "copied") state.apply({ type: "bytes", node, bytes: node.descriptor.size });
-      state.apply({ type: "end", node, outcome });
-    }
-    state.apply({ type: "artifact", root: ROOT });
-    time = 10_000;
-    expect(state.sizeOf(ROOT)).toBe(TOTAL);
-    expect(formatSummary("exported", state.totals())).toBe(
-      "exported 1 artifact: 100.0 MiB moved in 10 s (10.0 MiB/s), 1 blob there already",
-    );
+  test("what is whole is summed up by its command, and what did not start is not", () => {
+    const { listener, stop, stream } = setUp("plain", new FakeStream());
+    stop();
+    listener({ type: "start", nodes: 0, bytes: TOTAL, artifacts: 0 });
+    stop();
+    expect(stream.lines()).toEqual(["exporting 0 artifacts, 101.0 MiB"]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { faultKind } from "../../src/oci/fault.ts";
-import type { Source } from "../../src/oci/plan.ts";
+import type { Outcome, Source } from "../../src/oci/plan.ts";
 import { formatReference } from "../../src/oci/reference.ts";
 import { planBytes } from "../../src/transfer/plan.ts";
 import { inPieces } from "../support/memory.ts";
@@ -177,6 +177,24 @@ test("content that is there, or mounted, is not read, and the outcome is told", 
   expect((await result).lost).toEqual([]);
   const outcomes = events.flatMap((event) => (event.type === "end" ? [event.outcome] : []));
   expect(outcomes.sort()).toEqual(["mounted", "mounted", "mounted", "present", "present", "present"]);
+});
+
+test("of each node it is told in how many places it came in which way; a sink that does not tell has one", async () => {
+  const graph = diamond();
+  const sink = new RecordingSink();
+  const put = sink.put.bind(sink);
+  sink.put = (node, content, placed?: (outcome: Outcome) => void) => {
+    if (node.kind === "blob")
+      for (const outcome of ["copied", "mounted", "mounted"] as const) placed?.(outcome);
+    return put(node, content);
+  };
+  const { result, events } = run(graph, sink);
+  await result;
+  for (const event of events) {
+    if (event.type !== "end") continue;
+    const isBlob = event.node.kind === "blob";
+    expect(event.places).toEqual({ copied: 1, mounted: isBlob ? 2 : 0, present: 0 });
+  }
 });
 
 test("a slice is the source's own, where it has one", async () => {
