@@ -69,17 +69,19 @@ export interface ImageOptions {
   layerSizes?: readonly number[];
   /** Layers below its own, shared with whoever else names them. */
   base?: readonly Layer[];
+  /** What a container of it runs. Default: nothing. */
+  command?: readonly string[];
 }
 
 /** A bare image for one platform. */
 export async function image(options: ImageOptions): Promise<TestContent> {
-  const { seed, platform = AMD64, dialect = "oci", layerSizes = [1000], base = [] } = options;
+  const { seed, platform = AMD64, dialect = "oci", layerSizes = [1000], base = [], command } = options;
   const own = layerSizes.map((size, index) => layer(`${seed}-${platform.architecture}-${index}`, size));
   const layers = [...base, ...(await Promise.all(own))];
   const types = TYPES[dialect];
   const config = jsonBytes({
     ...platform,
-    config: { Labels: { seed } },
+    config: { Labels: { seed }, ...(command && { Cmd: command }) },
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history: layers.map(() => ({ created: "1970-01-01T00:00:00Z", created_by: "test" })),
   });

@@ -9,7 +9,9 @@ export interface RunOptions {
   /** Default: an empty folder, removed at the end. */
   cwd?: string;
   /** Default: nothing to read. */
-  stdin?: Blob | Uint8Array;
+  stdin?: Blob | Uint8Array | ReadableStream<Uint8Array>;
+  /** The words of a command that runs another one somewhere else. Default: none. */
+  through?: readonly string[];
 }
 
 export interface RunResult {
@@ -47,7 +49,7 @@ export async function runExecutable(args: readonly string[], options: RunOptions
 
 /** The same, for a test that has something to do while the program runs. */
 export async function startExecutable(args: readonly string[], options: RunOptions = {}): Promise<Running> {
-  const command = [await executable(), ...args];
+  const command = [...(options.through ?? []), await executable(), ...args];
   const home = await mkdtemp(join(tmpdir(), "eksa-airgap-home-"));
   const child = Bun.spawn(command, {
     cwd: options.cwd ?? home,

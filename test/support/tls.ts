@@ -3,13 +3,16 @@ import { join } from "node:path";
 /** Files in PEM form. */
 export interface Authority {
   ca: string;
-  /** For 127.0.0.1 and localhost, signed by the authority. */
+  /** Signed by the authority. */
   certificate: string;
   key: string;
 }
 
-/** A private certificate authority, and a server's certificate from it. Needs openssl. */
-export async function makeAuthority(folder: string): Promise<Authority> {
+/** A private certificate authority, and a server's certificate from it for `names`. Needs openssl. */
+export async function makeAuthority(
+  folder: string,
+  names: readonly string[] = ["DNS:localhost", "IP:127.0.0.1"],
+): Promise<Authority> {
   const [ca, caKey] = [join(folder, "ca.crt"), join(folder, "ca.key")];
   const [certificate, key, request] = [
     join(folder, "srv.crt"),
@@ -17,7 +20,7 @@ export async function makeAuthority(folder: string): Promise<Authority> {
     join(folder, "srv.csr"),
   ];
   const extensions = join(folder, "srv.ext");
-  await Bun.write(extensions, "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
+  await Bun.write(extensions, `subjectAltName=${names.join(",")}\nextendedKeyUsage=serverAuth\n`);
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   await Bun.$`openssl req -x509 ${newKey} -keyout ${caKey} -out ${ca} -days 30 -subj /CN=test-ca`.quiet();
   await Bun.$`openssl req ${newKey} -keyout ${key} -out ${request} -subj /CN=localhost`.quiet();
