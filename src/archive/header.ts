@@ -21,8 +21,17 @@ const decoder = new TextDecoder();
  * Spec: POSIX.1-2017 pax, "ustar Interchange Format" and "pax Header Block".
  */
 export function encodeHeader(name: string, size: number): Uint8Array {
+  return extended(name, size, "0");
+}
+
+/** The header of a folder, likewise; mode 0755. */
+export function encodeFolderHeader(name: string): Uint8Array {
+  return extended(name, 0, "5");
+}
+
+function extended(name: string, size: number, type: "0" | "5"): Uint8Array {
   const fits = encoder.encode(name).length <= LONGEST_USTAR_NAME && size < LARGEST_USTAR_SIZE;
-  if (fits) return ustar(name, size, "0");
+  if (fits) return ustar(name, size, type);
   const longName = encoder.encode(name).length > LONGEST_USTAR_NAME;
   const records = encoder.encode(
     [
@@ -35,7 +44,7 @@ export function encodeHeader(name: string, size: number): Uint8Array {
   return Buffer.concat([
     ustar(PAX_NAME, records.length, "x"),
     body,
-    ustar(name, size < LARGEST_USTAR_SIZE ? size : 0, "0"),
+    ustar(name, size < LARGEST_USTAR_SIZE ? size : 0, type),
   ]);
 }
 
@@ -121,7 +130,7 @@ function ustar(name: string, size: number, type: string): Uint8Array {
   const block = new Uint8Array(BLOCK);
   const put = (value: string, at: number) => block.set(encoder.encode(value), at);
   block.set(encoder.encode(name).subarray(0, LONGEST_USTAR_NAME));
-  put("0000644\0", 100);
+  put(type === "5" ? "0000755\0" : "0000644\0", 100);
   put("0000000\0", 108);
   put("0000000\0", 116);
   put(`${size.toString(8).padStart(11, "0")}\0`, 124);

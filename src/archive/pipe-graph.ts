@@ -11,11 +11,14 @@ import { compareBytewise } from "../oci/reference.ts";
 import { assertDigest } from "../oci/verified.ts";
 import { DOCKER_FILE, INDEX_FILE, LAYOUT_FILE } from "./layout.ts";
 import { digestAt } from "./path.ts";
-import { type ArchiveRoot, damaged, MAX_INDEX_BYTES, readIndex } from "./roots.ts";
+import { type ArchiveRoot, damaged, MAX_INDEX_BYTES, OLDER_FILE, ofOlderTool, readIndex } from "./roots.ts";
 import type { StreamEntry, TarStream } from "./tar-stream.ts";
 
 /** Of all manifests together. */
 const MAX_GRAPH_BYTES = 512 * 1024 * 1024;
+
+/** Charts and package bundles, one a Kubernetes version. */
+const MOST_BEFORE_OLDER = 100;
 
 /** What stands before the first blob. */
 export interface PipeGraph {
@@ -25,7 +28,7 @@ export interface PipeGraph {
 
 /** Reads an archive up to its first blob. Fails where anything comes in another order than we write it in. */
 export async function readGraph(tar: TarStream): Promise<PipeGraph> {
-  await readFile(tar, LAYOUT_FILE, MAX_MANIFEST_BYTES);
+  await readLayout(tar);
   const { roots, bases } = readIndex(await readFile(tar, INDEX_FILE, MAX_INDEX_BYTES), tar.name);
   if (bases.length > 0) {
     throw new Fault(`cannot read ${tar.name} as it comes: it is a delta`, {
@@ -66,8 +69,27 @@ export function otherOrder(tar: TarStream, { name, offset }: StreamEntry, expect
   });
 }
 
+/** What is first in an archive of ours. In one of EKS Anywhere's own tool, charts and package bundles come first. */
+async function readLayout(tar: TarStream): Promise<void> {
+  const first = await tar.next();
+  let entry = first;
+  for (let count = 0; count < MOST_BEFORE_OLDER && entry !== undefined; count++) {
+    if (entry.name === OLDER_FILE) throw ofOlderTool(tar.name);
+    if (!/^[^/]+\.(?:tgz|yaml)$/.test(entry.name)) break;
+    entry = await tar.next();
+  }
+  await fileIn(tar, first, { name: LAYOUT_FILE, limit: MAX_MANIFEST_BYTES });
+}
+
 async function readFile(tar: TarStream, name: string, limit: number): Promise<Uint8Array> {
-  const entry = await tar.next();
+  return fileIn(tar, await tar.next(), { name, limit });
+}
+
+async function fileIn(
+  tar: TarStream,
+  entry: StreamEntry | undefined,
+  { name, limit }: { name: string; limit: number },
+): Promise<Uint8Array> {
   if (entry === undefined) throw damaged(tar.name, `\`${name}\` is not in it`);
   if (entry.name !== name || entry.type !== "0") throw otherOrder(tar, entry, `\`${name}\``);
   if (entry.size > limit) throw damaged(tar.name, `\`${name}\` has ${entry.size} bytes, over ${limit}`);

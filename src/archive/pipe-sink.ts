@@ -4,7 +4,6 @@ import type { Content, Node, Outcome, Sink } from "../oci/plan.ts";
 import { Budget } from "./budget.ts";
 import { END_MARKER_BYTES, padded } from "./header.ts";
 import { type Entry, headerOf, type Layout } from "./layout.ts";
-import { writePipe } from "./pipe-file.ts";
 
 /** Bytes that all blobs together may be ahead of their turn. */
 const READ_AHEAD = 32 * 1024 * 1024;
@@ -13,6 +12,9 @@ export interface PipeSinkOptions {
   /** bytes; for tests */
   readAhead?: number;
 }
+
+/** Takes what is next, whole. A `Fault` of its own stays the failure. */
+export type WriteNext = (bytes: Uint8Array) => Promise<void>;
 
 /** When an entry may be written: everything before it is out. */
 interface Turn {
@@ -23,12 +25,12 @@ interface Turn {
 }
 
 /**
- * Writes an archive in order, to a pipe. A blob that comes before its turn is read ahead as far as memory that all
+ * Writes an archive in order, as a pipe wants it. A blob that comes before its turn is read ahead as far as memory that all
  * of them share allows, then waits. What is out cannot be taken back: a blob that fails ends it all, without the
  * end marker, so that a reader sees that it is cut short.
  */
 export class PipeSink implements Sink {
-  readonly #file: number;
+  readonly #writeNext: WriteNext;
   readonly #layout: Layout;
   readonly #ahead: Budget;
   readonly #turns = new Map<Entry, Turn>();
@@ -38,9 +40,8 @@ export class PipeSink implements Sink {
   /** Entries that are known from the start are written by whoever comes by. */
   readonly #begun: Promise<void>;
 
-  /** `file`: a descriptor; it is not closed. */
-  constructor(file: number, layout: Layout, { readAhead = READ_AHEAD }: PipeSinkOptions = {}) {
-    this.#file = file;
+  constructor(writeNext: WriteNext, layout: Layout, { readAhead = READ_AHEAD }: PipeSinkOptions = {}) {
+    this.#writeNext = writeNext;
     this.#layout = layout;
     this.#ahead = new Budget(readAhead);
     for (const entry of layout.entries) if (entry.bytes === undefined) this.#turns.set(entry, newTurn());
@@ -131,13 +132,14 @@ export class PipeSink implements Sink {
   async #out(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      await writePipe(this.#file, bytes);
+      await this.#writeNext(bytes);
     } catch (cause) {
       throw this.#broken(cause);
     }
   }
 
   #broken(cause: unknown): Fault {
+    if (cause instanceof Fault) return this.#end(cause);
     const isGone = cause instanceof Error && "code" in cause && cause.code === "EPIPE";
     const fault = isGone
       ? new Fault("cannot write the archive: the reader of the pipe has gone", {

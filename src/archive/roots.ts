@@ -98,6 +98,7 @@ function basesOf(annotations: unknown): Digest[] {
 
 /** Why a tar that has no `index.json` cannot be read, by what is in it instead. */
 export function noLayout(archive: string, names: { has(name: string): boolean }): Fault {
+  if (names.has(OLDER_FILE)) return ofOlderTool(archive);
   if (!names.has(DOCKER_FILE)) {
     return new Fault(`cannot read ${archive} as an archive: it has no \`${INDEX_FILE}\``, {
       hint: "make it with `eksa-airgap export artifacts`",
@@ -107,6 +108,21 @@ export function noLayout(archive: string, names: { has(name: string): boolean })
     cause: new Fault(`it has a \`${DOCKER_FILE}\` and no \`${INDEX_FILE}\``),
     hint: `copy the image anew: ${fromRegistry()}; or turn the file into another kind, under new digests: \`skopeo copy docker-archive:${archive} oci-archive:NEW.tar:HOST/REPOSITORY:TAG\``,
   });
+}
+
+/** Source: eks-anywhere, cmd/eksctl-anywhere/cmd/constants.go. */
+export const OLDER_FILE = "images.tar";
+
+export function ofOlderTool(archive: string): Fault {
+  return new Fault(
+    `cannot read ${archive}: it was written by \`download images\` of EKS Anywhere's own tool`,
+    {
+      cause: new Fault(
+        `it has docker's archives in it, \`${OLDER_FILE}\` among them: one platform, and no digests`,
+      ),
+      hint: "download it anew with `eksa-airgap export artifacts`, or import it with the `eksctl-anywhere` that wrote it",
+    },
+  );
 }
 
 function parseIndex(bytes: Uint8Array, archive: string): { manifests: unknown[]; annotations: unknown } {

@@ -35,11 +35,14 @@ const LINE = defineCommandLine({
   oneOf: ["registry", "filename"],
 });
 
-type CopyRun = Run<typeof LINE.flags>;
+export type CopyRun = Run<typeof LINE.flags>;
 
-export const copyArtifacts = defineCommand(LINE, async (run) => {
+export const COPY_FLAGS = LINE.flags;
+
+export const copyArtifacts = defineCommand(LINE, async (run) => runCopy(run, await readTarget(run)));
+
+export async function runCopy(run: CopyRun, destination: Destination): Promise<void> {
   const { values, log, directory } = run;
-  const destination = await readTarget(run);
   const { bundlesOverride, releaseManifest, signatureKey, filename, caFile, clientCert, clientKey } = values;
   const others = [bundlesOverride, releaseManifest, signatureKey, filename, caFile, clientCert, clientKey];
   const report = new RunReport({ command: LINE.name, path: values.report, directory, others, log });
@@ -49,7 +52,7 @@ export const copyArtifacts = defineCommand(LINE, async (run) => {
   } finally {
     progress.stop();
   }
-});
+}
 
 async function copyTo(
   run: CopyRun,

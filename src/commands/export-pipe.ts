@@ -1,6 +1,7 @@
 import { isatty } from "node:tty";
 import type { Layout } from "../archive/layout.ts";
-import { PipeSink } from "../archive/pipe-sink.ts";
+import { writePipe } from "../archive/pipe-file.ts";
+import { PipeSink, type WriteNext } from "../archive/pipe-sink.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Plan, Source } from "../oci/plan.ts";
 import type { Log } from "../terminal/log.ts";
@@ -38,13 +39,13 @@ export function assertCanPipe({ dryRun, force, splitSize }: PipeFlags): void {
   });
 }
 
-interface PipeRun {
+export interface PipeRun {
   values: { jobs: number; report: string | undefined };
   log: Log;
   signal: AbortSignal;
 }
 
-interface PipeJob {
+export interface PipeJob {
   plan: Plan;
   layout: Layout;
   source: Source;
@@ -52,9 +53,28 @@ interface PipeJob {
 }
 
 /** Writes the archive to stdout as it comes. A failure ends it before its end marker: a reader sees it cut short. */
-export async function writeToPipe({ values, log, signal }: PipeRun, job: PipeJob): Promise<void> {
-  const { plan, layout, source, listener } = job;
-  const sink = new PipeSink(STDOUT, layout);
+export async function writeToPipe(run: PipeRun, job: PipeJob): Promise<void> {
+  await writeInOrder(run, job, {
+    writeNext: (bytes) => writePipe(STDOUT, bytes),
+    loss: "what went into the pipe is of no use",
+    hint: "run the same command again; into a file, what could be fetched would be kept",
+  });
+}
+
+interface Outlet {
+  writeNext: WriteNext;
+  /** What a failure means for what is written by then. */
+  loss: string;
+  hint: string;
+}
+
+/** Writes the archive from its start to its end, or up to the first failure. */
+export async function writeInOrder(
+  { values, log, signal }: PipeRun,
+  { plan, layout, source, listener }: PipeJob,
+  { writeNext, loss, hint }: Outlet,
+): Promise<void> {
+  const sink = new PipeSink(writeNext, layout);
   const { lost } = await transfer(plan, source, sink, {
     jobs: values.jobs,
     onFailure: "stop",
@@ -62,8 +82,8 @@ export async function writeToPipe({ values, log, signal }: PipeRun, job: PipeJob
     signal,
   });
   failWith(log, lostArtifacts("export", lost), {
-    message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing, and what went into the pipe is of no use`,
-    hint: "run the same command again; into a file, what could be fetched would be kept",
+    message: `cannot export: ${lost.length} of ${plan.roots.length} artifacts are missing, and ${loss}`,
+    hint,
     report: values.report,
   });
   await sink.finish();

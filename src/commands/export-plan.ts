@@ -54,7 +54,7 @@ export async function collect(
 ): Promise<Collection> {
   // A mistake in it is told before anything is fetched.
   platformsFrom(run.values.platform);
-  const { file, read, isWhole, ...known } = await chooseBundles(run, network);
+  const { file, read, isWhole, published: _, ...known } = await chooseBundles(run, network);
   const found = await collectArtifacts(file, read, (bundles) => {
     assertSelects(bundles, run.values);
     accept?.(bundles);

@@ -69,7 +69,18 @@ const LINE = defineCommandLine({
   },
 });
 
-export const exportArtifacts = defineCommand(LINE, async (run) => {
+export const EXPORT_FLAGS = LINE.flags;
+
+export const exportArtifacts = defineCommand(LINE, runExport);
+
+export interface ExportOptions {
+  /** Writes the output from its start to its end. Default: a plain tar, each byte at its place. */
+  write?: typeof writeToPipe;
+  /** No registry's certificate is looked at. */
+  insecure?: boolean;
+}
+
+export async function runExport(run: ExportRun, options: ExportOptions = {}): Promise<void> {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
   const { output, bundlesOverride, releaseManifest, caFile, signatureKey, since } = values;
@@ -90,16 +101,27 @@ export const exportArtifacts = defineCommand(LINE, async (run) => {
   });
   const progress = run.progress("exporting");
   try {
-    await report.around(() => exportTo(run, progress, report));
+    await report.around(() => exportTo(run, { ...options, progress, report }));
   } finally {
     progress.stop();
   }
-});
+}
 
-async function exportTo(run: ExportRun, progress: Progress, report: RunReport): Promise<void> {
+interface Exporting extends ExportOptions {
+  progress: Progress;
+  report: RunReport;
+}
+
+async function exportTo(run: ExportRun, { progress, report, ...options }: Exporting): Promise<void> {
   const { values, log, environment, signal, directory } = run;
   const signatures = new SignatureCheck(run, report);
-  const network = openNetwork({ values, environment, signal, log, onWait: progress.note });
+  const network = openNetwork({
+    values: { ...values, insecureRegistries: options.insecure === true },
+    environment,
+    signal,
+    log,
+    onWait: progress.note,
+  });
   const source = new RegistrySource(network.registries);
   const resolved = () => resolvePlan(run, { network, source, signatures, report });
   if (values.dryRun) {
@@ -108,9 +130,10 @@ async function exportTo(run: ExportRun, progress: Progress, report: RunReport): 
     await run.print(formatPlan(plan, { ...notes, output, splitSize, layout: layOut(plan, delta) }));
     return;
   }
-  if (values.output === "-") {
+  const write = values.output === "-" ? writeToPipe : options.write;
+  if (write !== undefined) {
     const { plan, delta } = await resolved();
-    await writeToPipe(run, { plan, layout: layOut(plan, delta), source, listener: told(progress, report) });
+    await write(run, { plan, layout: layOut(plan, delta), source, listener: told(progress, report) });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
     return;

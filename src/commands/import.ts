@@ -40,7 +40,12 @@ const LINE = defineCommandLine({
 
 type ImportRun = Run<typeof LINE.flags>;
 
-export const importArtifacts = defineCommand(LINE, async (run) => {
+export const IMPORT_FLAGS = LINE.flags;
+
+export const importArtifacts = defineCommand(LINE, (run) => runImport(run, partToSend));
+
+/** `select`: what of the archive is sent. */
+export async function runImport(run: ImportRun, select: typeof partToSend): Promise<void> {
   const { values, log, directory } = run;
   const destination = await readTarget(run);
   const { input, filename, caFile, clientCert, clientKey } = values;
@@ -50,24 +55,26 @@ export const importArtifacts = defineCommand(LINE, async (run) => {
     const source = await openInputs(input, run.signal);
     const progress = run.progress("importing");
     try {
-      await importFrom(run, { source, destination, progress, report });
+      await importFrom(run, { source, destination, progress, report, select });
     } finally {
       progress.stop();
       source.close();
     }
   });
-});
+}
 
 interface Job {
   source: ImportSource;
   destination: Destination;
   progress: Progress;
   report: RunReport;
+  select: typeof partToSend;
 }
 
-async function importFrom(run: ImportRun, { source, destination, progress, report }: Job): Promise<void> {
+async function importFrom(run: ImportRun, job: Job): Promise<void> {
+  const { source, destination, progress, report } = job;
   const { values, log, environment, signal } = run;
-  const { held, lacking } = await readPlan(run, source, report);
+  const { held, lacking } = await readPlan(run, job);
   const options = { environment, signal, log, onWait: progress.note, destination };
   const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
   await deliver(run, {
@@ -100,8 +107,7 @@ function hintAfter(lost: TransferResult["lost"], files: readonly string[]): stri
 /** The part of the archive's graph that is to be sent. Fails naming what is damaged, before anything is. */
 async function readPlan(
   { values, log }: ImportRun,
-  source: ImportSource,
-  report: RunReport,
+  { source, report, select }: Job,
 ): Promise<{ held: Plan; lacking: Node[] }> {
   const { references, nameless } = source;
   const { plan, failures } = await resolve(source, references, { jobs: values.jobs, nameless });
@@ -117,8 +123,16 @@ async function readPlan(
   );
   if (source instanceof PipeSource) source.follow(plan);
   const lacking = source instanceof PipeSource ? [] : source.lacking(plan);
-  const { plan: held, left } = await partToSend(plan, source, { values, log });
+  const { plan: held, left } = await select(plan, source, { values, log });
+  if (source instanceof PipeSource) letBy(source, plan, held);
   assertAgreed(source, held);
   report.inputs({ skipped: left, unpinned: [], unknown: [] });
   return { held, lacking: lacking.filter(({ descriptor }) => held.nodes.has(descriptor.digest)) };
+}
+
+/** What comes by and is not sent. */
+function letBy(source: PipeSource, whole: Plan, part: Plan): void {
+  for (const node of whole.nodes.values()) {
+    if (!part.nodes.has(node.descriptor.digest)) source.settle(node);
+  }
 }

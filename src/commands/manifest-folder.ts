@@ -21,28 +21,37 @@ export async function writeManifests(
   { files, source }: { files: readonly TitledFile[]; source: string },
   { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<string> {
-  assertReadable(directory);
-  const bundles = files.find(({ title }) => title === BUNDLES_TITLE);
-  if (bundles === undefined) throw new Fault(`cannot use ${source}: it holds no \`${BUNDLES_TITLE}\``);
+  assertReadable(directory, "--directory");
   const named = directory.includes(DOWNLOADS);
   const base = named ? directory : join(directory, DOWNLOADS);
-  const titles = new Set(files.map(({ title }) => title));
-  const local = localizeBundles({ source: `${BUNDLES_TITLE} of ${source}`, bytes: bundles.bytes }, (title) =>
-    titles.has(title) ? join(base, title) : undefined,
-  );
-  for (const uri of local.kept) log.warn(`${uri} stays as it is: there is no file for it`);
-  const written = files.map((file) => (file === bundles ? { ...file, bytes: local.bytes } : file));
+  const written = localized({ files, source }, base, log);
   if (!named) await linkToItself(directory, base);
   await writeFolder(directory, written, { mark: BUNDLES_TITLE, signal });
   return join(directory, BUNDLES_TITLE);
 }
 
-/** Go reads a path as a URL first, and stops at a percent sign that begins no escape. */
-function assertReadable(directory: string): void {
+/** The same files, each of them named by its path below `base` in the Bundles among them. */
+export function localized(
+  { files, source }: { files: readonly TitledFile[]; source: string },
+  base: string,
+  log: Log,
+): TitledFile[] {
+  const bundles = files.find(({ title }) => title === BUNDLES_TITLE);
+  if (bundles === undefined) throw new Fault(`cannot use ${source}: it holds no \`${BUNDLES_TITLE}\``);
+  const titles = new Set(files.map(({ title }) => title));
+  const local = localizeBundles({ source: `${BUNDLES_TITLE} of ${source}`, bytes: bundles.bytes }, (title) =>
+    titles.has(title) ? join(base, title) : undefined,
+  );
+  for (const uri of local.kept) log.warn(`${uri} stays as it is: there is no file for it`);
+  return files.map((file) => (file === bundles ? { ...file, bytes: local.bytes } : file));
+}
+
+/** Go reads a path as a URL first, and stops at a percent sign that begins no escape. `flag` names the folder. */
+export function assertReadable(directory: string, flag: string): void {
   if (!/%(?![0-9A-Fa-f]{2})/.test(directory)) return;
   throw new Fault(`cannot write manifests into ${directory}: \`eksctl anywhere\` could not read them there`, {
     cause: new Error("there is a `%` in the path"),
-    hint: "choose another folder with `--directory DIR`",
+    hint: `choose another folder with \`${flag} DIR\``,
     kind: "usage",
   });
 }

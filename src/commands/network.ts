@@ -27,6 +27,8 @@ interface NetworkValues {
   clientKey?: string | undefined;
   /** The target's certificate is not looked at. */
   insecure?: boolean;
+  /** No registry's certificate is looked at; a YAML file's host has no digest to answer for it. */
+  insecureRegistries?: boolean;
 }
 
 export interface NetworkOptions {
@@ -70,17 +72,29 @@ export function openNetwork(options: NetworkOptions): Network {
   const mirrors = readMirrors(options.values.mirror);
   if (target !== undefined) assertIsItself(target.registry, mirrors);
   const http = openHttp(options, mirrors);
+  const registryHttp = options.values.insecureRegistries ? openUnchecked(options, mirrors) : http;
   const schemes = new Map<string, "http" | "https">();
   if (target?.scheme !== undefined) schemes.set(target.registry, target.scheme);
   const credentials = credentialsFor(options);
   return {
-    registries: new Registries({ http, credentials, mirrors, schemes, warn: (text) => log.warn(text) }),
+    registries: new Registries({
+      http: registryHttp,
+      credentials,
+      mirrors,
+      schemes,
+      warn: (text) => log.warn(text),
+    }),
     fetchFile: (url, limit) => fetchFile(http, mirroredUrl(new URL(url), mirrors), limit),
     openFile: (url) => openRemoteFile(http, mirroredUrl(new URL(url), mirrors)),
   };
 }
 
-function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
+function openUnchecked(options: NetworkOptions, mirrors: Mirror[]): Http {
+  options.log.warn("the certificates of the registries are not checked (`--insecure`)");
+  return openHttp(options, mirrors, { insecureHosts: { has: () => true } });
+}
+
+function openHttp(options: NetworkOptions, mirrors: Mirror[], security = targetSecurity(options)): Http {
   const { values, environment, signal, log, onWait, destination } = options;
   const target = destination?.target;
   const plain = mirrors.filter(({ origin }) => origin.protocol === "http:").map(({ origin }) => origin.host);
@@ -93,7 +107,7 @@ function openHttp(options: NetworkOptions, mirrors: Mirror[]): Http {
   return createHttp({
     authorities: trustedAuthorities(extra, environment),
     plainHosts: new Set(plain),
-    ...targetSecurity(options),
+    ...security,
     proxyFor: (url) => proxyFor(url, environment),
     userAgent: USER_AGENT,
     signal,

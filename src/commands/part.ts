@@ -25,7 +25,7 @@ interface SelectedPart extends Part {
   absent: string[];
 }
 
-/** What of an archive is sent to a registry, told aloud. Of a pipe, what is not sent is let by. */
+/** What of an archive is sent to a registry, told aloud. */
 export async function partToSend(
   held: Plan,
   source: Source,
@@ -41,9 +41,6 @@ export async function partToSend(
     );
   }
   for (const name of selected.absent) log.debug(1, `not in the archive: ${name}`);
-  for (const node of held.nodes.values()) {
-    if (!plan.nodes.has(node.descriptor.digest)) source.settle?.(node);
-  }
   return { plan, left: skipped };
 }
 
@@ -120,7 +117,7 @@ export function withoutUnused(plan: Plan): Part {
 }
 
 /** What a plan is without the roots that there is a reason to leave out; referrers go with what they are about. */
-function partBy(plan: Plan, reasonFor: (root: Root) => string | undefined): Part {
+export function partBy(plan: Plan, reasonFor: (root: Root) => string | undefined): Part {
   const left = new Map<Root, string>();
   const kept = new Set<Root>();
   const followers = new Set<Root>();

@@ -9,9 +9,15 @@ import {
   type ReleaseEntry,
 } from "../eksa/release.ts";
 import { unwrap } from "../eksa/unwrap.ts";
-import { displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
+import { basenameOf, displayUri, isHttp, schemeOf } from "../eksa/uri.ts";
 import { tagOfVersion } from "../eksa/version.ts";
-import { BUNDLES_ARTIFACT_TYPE, BUNDLES_TITLE, RELEASE_ARTIFACT_TYPE, RELEASE_TITLE } from "../eksa/wrap.ts";
+import {
+  BUNDLES_ARTIFACT_TYPE,
+  BUNDLES_TITLE,
+  RELEASE_ARTIFACT_TYPE,
+  RELEASE_TITLE,
+  type TitledFile,
+} from "../eksa/wrap.ts";
 import { causes, Fault } from "../oci/fault.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import { AnswerFault } from "../registry/answer.ts";
@@ -43,12 +49,14 @@ export interface ChosenBundles {
   version?: string;
   /** Where a Release led to it. */
   release?: KnownRelease;
+  /** That Release as it was read, under the last part of its address. */
+  published?: TitledFile;
 }
 
 /** Source: EKS Anywhere, Makefile `RELEASE_MANIFEST_URL` of its release builds. */
 const PUBLISHED = "https://anywhere-assets.eks.amazonaws.com/releases/eks-a/manifest.yaml";
 
-interface Reading extends Pick<ReleaseRun, "directory" | "log"> {
+export interface Reading extends Pick<ReleaseRun, "directory" | "log"> {
   network: Network;
 }
 
@@ -84,14 +92,14 @@ async function chooseByRelease(
   wanted: string | undefined,
   reading: Reading,
 ): Promise<ChosenBundles> {
-  const entry = await chooseEntry(place, wanted, reading);
+  const { entry, published } = await chooseEntry(place, wanted, reading);
   const { version } = entry;
   const latest = wanted === undefined ? ", the latest release (`--eksa-version` names another)" : "";
   reading.log.info(`EKS Anywhere ${version}${latest}, from ${place.name}`);
   try {
     const chosen = await readBundles(bundlesPlace(entry, place, reading.directory), reading);
     const file = { title: RELEASE_TITLE, bytes: deriveRelease(entry) };
-    return { ...chosen, version, release: { entry, file } };
+    return { ...chosen, version, release: { entry, file }, published };
   } catch (cause) {
     throw new Fault(`cannot read the Bundles of EKS Anywhere ${version}`, { cause });
   }
@@ -102,10 +110,10 @@ async function chooseEntry(
   place: Place,
   wanted: string | undefined,
   reading: Reading,
-): Promise<ReleaseEntry> {
-  const release = await readRelease(place, reading);
+): Promise<{ entry: ReleaseEntry; published: TitledFile }> {
+  const { release, published } = await readRelease(place, reading);
   try {
-    return chooseRelease(release, wanted);
+    return { entry: chooseRelease(release, wanted), published };
   } catch (error) {
     if (place.kind !== "oci" || wanted === undefined || place.reference.digest !== undefined) throw error;
     const { digest: _, ...home } = place.reference;
@@ -115,18 +123,34 @@ async function chooseEntry(
       if (isAbsent(cause)) throw error;
       throw cause;
     });
-    return chooseRelease(other, wanted);
+    return { entry: chooseRelease(other.release, wanted), published: other.published };
   }
 }
 
-async function readRelease(place: Place, reading: Reading): Promise<Release> {
+/** The list of all releases, under the last part of its address. */
+export async function readPublishedRelease(
+  { directory, log }: Pick<ReleaseRun, "directory" | "log">,
+  network: Network,
+): Promise<TitledFile> {
+  const place = placeOf(PUBLISHED, "Release", directory);
+  return (await readRelease(place, { directory, log, network })).published;
+}
+
+interface ReadRelease {
+  release: Release;
+  published: TitledFile;
+}
+
+async function readRelease(place: Place, reading: Reading): Promise<ReadRelease> {
   try {
     const bytes =
       place.kind === "oci"
         ? (await unwrapped(place.reference, { type: RELEASE_ARTIFACT_TYPE, title: RELEASE_TITLE }, reading))
             .bytes
         : await readFile(place, reading);
-    return parseRelease({ source: place.name, bytes });
+    const title =
+      place.kind === "oci" ? RELEASE_TITLE : basenameOf(place.kind === "url" ? place.url : place.path);
+    return { release: parseRelease({ source: place.name, bytes }), published: { title, bytes } };
   } catch (cause) {
     throw new Fault(`cannot read the Release manifest ${place.name}`, {
       cause,
@@ -160,7 +184,7 @@ function bundlesPlace(
   );
 }
 
-async function readBundles(place: Place, reading: Reading): Promise<ChosenBundles> {
+export async function readBundles(place: Place, reading: Reading): Promise<ChosenBundles> {
   if (place.kind !== "oci") {
     const bytes = await readFile(place, reading);
     return {

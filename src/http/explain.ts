@@ -33,6 +33,13 @@ const EXPLANATIONS: Record<string, Explanation> = {
   },
 };
 
+/** Another authority would not help with these. */
+const CERTIFICATE_HINTS: Record<string, string> = {
+  ERR_TLS_CERT_ALTNAME_INVALID: "it is for another name: reach the host by the name that is in it",
+  CERT_HAS_EXPIRED: "have it renewed, or set this machine's clock",
+  CERT_NOT_YET_VALID: "set this machine's clock, or wait until it holds",
+};
+
 const ALIASES: Record<string, string> = {
   ECONNREFUSED: "ConnectionRefused",
   EAI_AGAIN: "ENOTFOUND",
@@ -52,7 +59,7 @@ function explainOf(subject: string, error: unknown, hints: Record<string, string
   const code = isCertificate ? "CERTIFICATE" : (ALIASES[raw] ?? raw);
   const known = EXPLANATIONS[code];
   const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
-  const hint = hints[code] ?? known?.hint;
+  const hint = CERTIFICATE_HINTS[raw] ?? hints[code] ?? known?.hint;
   const detail = isCertificate ? ` (${raw})` : "";
   return new NetworkError(`${subject} ${fact}${detail}`, {
     code,

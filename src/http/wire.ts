@@ -18,7 +18,7 @@ export interface WireOptions {
   /** PEM; replaces the runtime's own list. */
   authorities: readonly string[];
   /** Hosts whose certificate is not looked at. */
-  insecureHosts?: ReadonlySet<string>;
+  insecureHosts?: Pick<ReadonlySet<string>, "has">;
   clientCertificate?: ClientCertificate | undefined;
   /** `HOST:PORT` that the user wrote with `http://`; elsewhere plain HTTP is for loopback only. */
   plainHosts: ReadonlySet<string>;

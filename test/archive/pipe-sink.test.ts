@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { layOut } from "../../src/archive/layout.ts";
+import { writePipe } from "../../src/archive/pipe-file.ts";
 import { PipeSink } from "../../src/archive/pipe-sink.ts";
 import type { ByteStream, Node, Plan, Source } from "../../src/oci/plan.ts";
 import { transfer } from "../../src/transfer/transfer.ts";
@@ -18,7 +19,7 @@ async function piped(
   const path = join(folder, "piped");
   const file = openSync(path, "w");
   try {
-    const sink = new PipeSink(file, layOut(plan), { readAhead });
+    const sink = new PipeSink((bytes) => writePipe(file, bytes), layOut(plan), { readAhead });
     const { lost } = await transfer(plan, source, sink, {
       jobs,
       onFailure: "stop",
@@ -120,7 +121,7 @@ test("content that has no place in the layout is refused", async () => {
   await inFolder(async (folder) => {
     const plan = await planOf(someContents());
     const file = openSync(join(folder, "piped"), "w");
-    const sink = new PipeSink(file, layOut({ roots: [], nodes: new Map() }));
+    const sink = new PipeSink((bytes) => writePipe(file, bytes), layOut({ roots: [], nodes: new Map() }));
     const [blob] = [...plan.nodes.values()].filter(({ bytes }) => bytes === undefined);
     if (blob === undefined) throw new Error("no blob");
     const content = { stream: () => inPieces(new Uint8Array(), 1), slice: () => undefined };

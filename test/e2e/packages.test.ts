@@ -63,6 +63,25 @@ describe("curated packages", () => {
     expect(verified).toMatchObject({ status: 0 });
   });
 
+  test("cross with the deprecated commands where `--include-packages` asks for them", async () => {
+    await writeFile(join(stage.work, "a.yaml"), "kind: List\n");
+    const local = stage.yaml().replaceAll("https://files.example/a.yaml", "a.yaml");
+    await writeFile(join(stage.work, "bundle-release.yaml"), local);
+    const download = ["download", "images", "-o", "images.tar", ...stage.selection(), "--include-packages"];
+    expect(await stage.run(...download)).toMatchObject({ status: 0, stdout: "" });
+    const [all, own] = [await stage.startTarget(), await stage.startTarget()];
+    const line = ["import", "images", "-i", "images.tar", "-b", "bundle-release.yaml"];
+    const imported = await stage.run(...line, "-r", all.host, "--include-packages");
+    expect(imported).toMatchObject({ status: 0 });
+    expect(await held(all)).toEqual(stage.expected(stage.bundles));
+    expect(await all.store.repositories()).not.toContain("eks-anywhere/bundles");
+    for (const { stderr } of [imported, await stage.run(...download)]) {
+      expect(stderr).toContain("Flag --include-packages has been deprecated, use `eksa-airgap ");
+    }
+    expect(await stage.run(...line, "-r", own.host)).toMatchObject({ status: 0 });
+    expect(await held(own)).toEqual(stage.expected([]));
+  });
+
   testWithData("that were published cross in full", async () => {
     const published = await Bun.file(join(PUBLISHED, "package-bundle-v1-24-116.yaml")).text();
     const bundle = await inventPackages(published);

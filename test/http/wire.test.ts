@@ -212,6 +212,16 @@ describe("certificates", () => {
     expect(server.requests).toEqual([]);
   });
 
+  withOpenssl("one for another name is told as that", async () => {
+    const elsewhere = await makeAuthority(await mkdtemp(join(folder ?? "", "name-")), ["DNS:harbor.corp"]);
+    const [cert, key] = await Promise.all([text(elsewhere.certificate), text(elsewhere.key)]);
+    const server = await started(() => new Response("secure"), { cert, key });
+    const transport = wire(wireOptions({ authorities: [await text(elsewhere.ca)] }));
+    await expect(transport({ method: "GET", url: server.url })).rejects.toMatchObject({
+      hint: "it is for another name: reach the host by the name that is in it",
+    });
+  });
+
   withOpenssl("an insecure host is not looked at, all others are", async () => {
     const [chosen, another] = [await secure(), await secure()];
     const transport = wire(wireOptions({ insecureHosts: new Set([chosen.url.host]) }));
