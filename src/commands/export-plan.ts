@@ -6,6 +6,7 @@ import {
   type UnpinnedInput,
 } from "../eksa/collect.ts";
 import { type ImageArtifact, isCsiComponent } from "../eksa/images.ts";
+import { isPackageBundle } from "../eksa/package-bundle.ts";
 import { wantsManifests } from "../eksa/selection.ts";
 import { wrapBundles, wrapRelease } from "../eksa/wrap.ts";
 import type { Platform } from "../oci/descriptor.ts";
@@ -14,7 +15,7 @@ import type { Plan } from "../oci/plan.ts";
 import { compareBytewise, formatReference, type Reference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
-import { assertOneDigestAName, joinPlans } from "../transfer/plan.ts";
+import { assertOneDigestAName, closureOf, joinPlans } from "../transfer/plan.ts";
 import { type Pruned, prunePlatforms, type WholeIndex } from "../transfer/prune.ts";
 import { resolveWithReferrers } from "../transfer/referrers.ts";
 import { type Resolution, resolve } from "../transfer/resolve.ts";
@@ -136,7 +137,9 @@ export async function makePlan(
       report: values.report,
     },
   );
-  return { plan: all, excluded, documents: new Set(wrapped.nodes.keys()), whole };
+  const bundles = all.roots.filter(({ reference }) => isPackageBundle(reference));
+  const documents = new Set([...wrapped.nodes.keys(), ...closureOf(all, bundles)]);
+  return { plan: all, excluded, documents, whole };
 }
 
 /** What was found, for these platforms alone where there are any. */

@@ -1,8 +1,6 @@
-import { resolve } from "node:path";
 import { parseClusterVersions } from "../eksa/cluster-versions.ts";
 import type { Collection } from "../eksa/collect.ts";
 import type { ImageArtifact } from "../eksa/images.ts";
-import { readLocal } from "../eksa/reader.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
@@ -22,6 +20,7 @@ import { openNetwork } from "./network.ts";
 import { assertTold } from "./part.ts";
 import { RunReport } from "./report.ts";
 import { LIST_FLAGS, listedArchives, selectionOf } from "./selection.ts";
+import { readCluster } from "./target.ts";
 
 const LINE = defineCommandLine({
   name: "list images",
@@ -81,10 +80,7 @@ function assertGivesImages({ only, filename, kubernetesVersion }: ImagesRun["val
 async function clusterVersions({ values, directory }: ImagesRun): Promise<Versions> {
   const { filename } = values;
   if (filename === undefined) return;
-  const bytes = await readLocal(resolve(directory, filename)).catch((cause: unknown) => {
-    throw new Fault(`cannot read the cluster in ${filename}`, { cause });
-  });
-  return parseClusterVersions({ source: filename, bytes });
+  return parseClusterVersions({ source: filename, bytes: await readCluster(directory, filename) });
 }
 
 async function imagesOfArchives(run: ImagesRun, versions: Versions): Promise<Image[]> {

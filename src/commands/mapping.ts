@@ -1,6 +1,7 @@
 import type { Plan } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Presence } from "../registry/presence.ts";
+import { count } from "../terminal/progress-view.ts";
 import { sanitizeLine } from "../terminal/sanitize.ts";
 import { formatBytes } from "../terminal/units.ts";
 import { closureBytes, planBytes } from "../transfer/plan.ts";
@@ -31,6 +32,6 @@ export function formatMapping({ plan, placed, presence }: Mapping): string {
     );
   });
   const there = presence.filter((each) => each === "present").length;
-  const totals = `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests; ${there} are already there`;
+  const totals = `${count(plan.roots.length, "artifact")}, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests; ${there} are already there`;
   return [...lines, totals].join("\n");
 }

@@ -30,7 +30,6 @@ export interface Wanted {
   hint: string;
 }
 
-/** Where the manifests of releases are published. */
 /** So many tags are looked at, to tell whether they stand for one release. */
 const MOST_COMPARED = 50;
 /** The tags that a message names. */

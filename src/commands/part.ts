@@ -12,6 +12,7 @@ import { subjectOf } from "../transfer/subject.ts";
 import { describeArtifact } from "./artifact-kind.ts";
 import { reportSkipped } from "./export-plan.ts";
 import { bundlesIn } from "./held-bundles.ts";
+import { type PackageOrigins, packagesIn } from "./held-packages.ts";
 import { assertSelectable, type PartValues, selectionFrom } from "./selected.ts";
 
 /** Some of the artifacts of a plan. */
@@ -31,7 +32,7 @@ export async function partToSend(
   source: Source,
   { values, log }: { values: PartValues; log: Log },
 ): Promise<Part> {
-  const selected = await selectHeld(held, source, values);
+  const selected = await selectHeld(held, source, { values, log });
   const { plan, left } = withoutUnused(selected.plan);
   const skipped = [...selected.left, ...left];
   reportSkipped(log, skipped);
@@ -45,10 +46,14 @@ export async function partToSend(
 }
 
 /**
- * What of an archive a selection takes; told by the Bundles in it, which is never trimmed. What signs or
- * describes something goes with it, and what no Bundles names by its kind alone.
+ * What of an archive a selection takes; told by the Bundles in it, which is never trimmed, and its package bundles.
+ * What signs or describes something goes with it, and what none of them names by its kind alone.
  */
-async function selectHeld(held: Plan, source: Source, values: PartValues): Promise<SelectedPart> {
+async function selectHeld(
+  held: Plan,
+  source: Source,
+  { values, log }: { values: PartValues; log: Log },
+): Promise<SelectedPart> {
   const selection = selectionFrom(values);
   const { kubernetesVersions, providers, only } = selection;
   const isByContent = kubernetesVersions.length + providers.length > 0;
@@ -56,7 +61,9 @@ async function selectHeld(held: Plan, source: Source, values: PartValues): Promi
   const { bundles, plan } = isByContent ? await bundlesIn(held, source) : { bundles: [], plan: held };
   if (isByContent) assertTold(bundles, selection);
   const named = namedBy(bundles);
-  const part = partBy(plan, (root) => reasonFor(plan, root, { named, selection }));
+  const isByVersion = kubernetesVersions.length > 0;
+  const packages = isByVersion ? await packagesIn(plan, source, (text) => log.warn(text)) : new Map();
+  const part = partBy(plan, (root) => reasonFor(plan, root, { named, packages, selection }));
   if (part.plan.roots.length > 0) return { ...part, absent: absentFrom(plan, named, selection) };
   throw new Fault("cannot select nothing: the archive holds no artifact that all of the flags leave", {
     hint: "leave out one of `--kubernetes-version`, `--provider` and `--only`",
@@ -95,18 +102,20 @@ function absentFrom({ roots }: Plan, named: Named, selection: Selection): string
   });
 }
 
-/** Of several Bundles that name it, one that takes it is enough. */
+/** Of several Bundles and package bundles that name it, one that takes it is enough. */
 function reasonFor(
   plan: Plan,
   root: Root,
-  { named, selection }: { named: Named; selection: Selection },
+  { named, packages, selection }: { named: Named; packages: PackageOrigins; selection: Selection },
 ): string | undefined {
-  const images = named.get(formatReference(root.reference));
-  if (images !== undefined) {
-    const reasons = images.map((image) => reasonToLeave(image, selection));
-    return reasons.includes(undefined) ? undefined : reasons[0];
+  const images = named.get(formatReference(root.reference)) ?? [];
+  const reasons = images.map((image) => reasonToLeave(image, selection));
+  const origins = packages.get(root.original ?? root.descriptor.digest);
+  if (origins !== undefined || images.length === 0) {
+    const { kind } = describeArtifact(plan, root);
+    reasons.push(reasonToLeave({ kind, ...(origins && { origins }) }, selection));
   }
-  return reasonToLeave(describeArtifact(plan, root), selection);
+  return reasons.includes(undefined) ? undefined : reasons[0];
 }
 
 /** All but what no registry is sent. */

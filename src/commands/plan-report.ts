@@ -42,7 +42,7 @@ export function formatPlan(
   const folder = dirname(resolve(output));
   const free = output !== "-" && existsSync(folder) ? statfsSync(folder) : undefined;
   const totals = [
-    `${plan.roots.length} artifacts, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
+    `${count(plan.roots.length, "artifact")}, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
     ...leftOut(plan, layout),
     `archive: ${layout.size} bytes (${formatBytes(layout.size)})${inVolumes(output, layout, splitSize)}`,
     ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),

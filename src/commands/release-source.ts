@@ -69,7 +69,7 @@ export async function chooseBundles(
   const reading = { directory, log, network };
   if (bundlesOverride === undefined) {
     const place = placeOf(releaseManifest ?? PUBLISHED, "Release", directory);
-    return chooseByRelease(place, eksaVersion ?? EKSA_VERSION, reading);
+    return chooseByRelease(place, eksaVersion, reading);
   }
   if (releaseManifest !== undefined) {
     throw new Fault("cannot use `--release-manifest` and `--bundles-override` together", {
@@ -94,7 +94,8 @@ async function chooseByRelease(
 ): Promise<ChosenBundles> {
   const { entry, published } = await chooseEntry(place, wanted, reading);
   const { version } = entry;
-  const latest = wanted === undefined ? ", the latest release (`--eksa-version` names another)" : "";
+  const latest =
+    (wanted ?? EKSA_VERSION) === undefined ? ", the latest release (`--eksa-version` names another)" : "";
   reading.log.info(`EKS Anywhere ${version}${latest}, from ${place.name}`);
   try {
     const chosen = await readBundles(bundlesPlace(entry, place, reading.directory), reading);
@@ -112,18 +113,19 @@ async function chooseEntry(
   reading: Reading,
 ): Promise<{ entry: ReleaseEntry; published: TitledFile }> {
   const { release, published } = await readRelease(place, reading);
+  const version = wanted ?? EKSA_VERSION;
   try {
-    return { entry: chooseRelease(release, wanted), published };
+    return { entry: chooseRelease(release, wanted, EKSA_VERSION), published };
   } catch (error) {
-    if (place.kind !== "oci" || wanted === undefined || place.reference.digest !== undefined) throw error;
+    if (place.kind !== "oci" || version === undefined || place.reference.digest !== undefined) throw error;
     const { digest: _, ...home } = place.reference;
-    const own = ociPlace({ ...home, tag: tagOfVersion(wanted) });
+    const own = ociPlace({ ...home, tag: tagOfVersion(version) });
     if (own.name === place.name) throw error;
     const other = await readRelease(own, reading).catch((cause: unknown) => {
       if (isAbsent(cause)) throw error;
       throw cause;
     });
-    return { entry: chooseRelease(other.release, wanted), published: other.published };
+    return { entry: chooseRelease(other.release, wanted, EKSA_VERSION), published: other.published };
   }
 }
 

@@ -53,7 +53,7 @@ export async function nameTarget({ values, directory }: Omit<Request, "log">): P
 }
 
 async function clusterTarget(filename: string, directory: string): Promise<Destination> {
-  const bytes = await readCluster(resolve(directory, filename), filename);
+  const bytes = await readCluster(directory, filename);
   const { target, authorities, authenticate, insecureSkipVerify, eksaVersion } = parseClusterMirror({
     source: filename,
     bytes,
@@ -97,11 +97,12 @@ function isOfUnknownAuthority(error: unknown): boolean {
   );
 }
 
-async function readCluster(path: string, name: string): Promise<Uint8Array> {
+/** The file that `--filename` names. */
+export async function readCluster(directory: string, filename: string): Promise<Uint8Array> {
   try {
-    return await readLocal(path);
+    return await readLocal(resolve(directory, filename));
   } catch (cause) {
-    throw new Fault(`cannot read the cluster in ${name}`, { cause });
+    throw new Fault(`cannot read the cluster in ${filename}`, { cause });
   }
 }
 

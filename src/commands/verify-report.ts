@@ -23,7 +23,7 @@ export interface Problem {
 }
 
 /** Something that is worth knowing, and not wrong. */
-export type Note = LayoutNote | BaseNote;
+export type Note = LayoutNote | BaseNote | MirrorNote;
 
 /** Where an archive is laid out otherwise than by this program. */
 interface LayoutNote {
@@ -43,8 +43,32 @@ interface BaseNote {
   detail: string;
 }
 
+/** Of a mirror: where its manifests do not say all. */
+interface MirrorNote {
+  /** `unpinned`: known by their tags alone. `pruned`: what is different may be what `--platform` left. */
+  kind: "unpinned" | "pruned";
+  artifacts: readonly string[];
+  detail: string;
+}
+
+/** What a cluster needs of its mirror. */
+export interface ClusterNeeds {
+  file: string;
+  /** The tag of the manifests, in which it stands what that is: the version where it is known. */
+  release: string;
+  /** `HOST/REPOSITORY:TAG` */
+  source: string;
+  kubernetesVersions: readonly string[];
+  provider: string;
+  artifacts: number;
+  manifests: number;
+  blobs: number;
+}
+
+/** Either `archive` or `cluster` is there: what was looked for. */
 export interface VerifyReport {
-  archive: { files: readonly string[]; bytes: number; artifacts: number; manifests: number; blobs: number };
+  archive?: { files: readonly string[]; bytes: number; artifacts: number; manifests: number; blobs: number };
+  cluster?: ClusterNeeds;
   /** As the user named it; absent where none was looked at. */
   registry?: string;
   problems: readonly Problem[];
@@ -63,15 +87,19 @@ export function formatJson({ problems, ...report }: VerifyReport): string {
 }
 
 /** Every problem with the artifacts that it befalls, up to a bound, then a line that sums up. */
-export function formatText({ archive, registry, problems, notes }: VerifyReport): string {
+export function formatText(report: VerifyReport): string {
+  const { problems, notes } = report;
   const lines = problems.slice(0, MOST_PROBLEMS).flatMap(problemLines);
   if (problems.length > MOST_PROBLEMS) {
     lines.push(`and ${problems.length - MOST_PROBLEMS} more: \`--output json\` names all of them`);
   }
-  for (const note of notes) if (note.kind === "base") lines.push(`delta: ${note.file}: ${note.detail}`);
+  for (const note of notes) {
+    if (note.kind === "base") lines.push(`delta: ${note.file}: ${note.detail}`);
+    else if (note.kind !== "layout") lines.push(`${note.kind}: ${note.detail}`);
+  }
   const layout = notes.filter((note) => note.kind === "layout");
   for (const [file, its] of Map.groupBy(layout, (note) => note.file)) lines.push(layoutLine(file, its));
-  return [...lines, summary({ archive, registry, problems })].map(sanitizeLines).join("\n");
+  return [...lines, summary(report)].map(sanitizeLines).join("\n");
 }
 
 function problemLines({ kind, file, volumes, place, digest, offset, artifacts, detail }: Problem): string[] {
@@ -92,16 +120,26 @@ function layoutLine(file: string, [first, ...others]: readonly LayoutNote[]): st
   return `layout: ${file} is not laid out as this program does it: ${first?.detail} at byte ${first?.offset}${more}`;
 }
 
-function summary({
-  archive,
-  registry,
-  problems,
-}: Pick<VerifyReport, "archive" | "problems"> & { registry: string | undefined }): string {
-  const { files, bytes, artifacts, manifests, blobs } = archive;
-  const parts = [count(artifacts, "artifact"), count(manifests, "manifest"), count(blobs, "blob")].join(", ");
-  const held = `${files.join(", ")} (${formatBytes(bytes)}): ${parts}`;
+function summary({ archive, cluster, registry, problems }: VerifyReport): string {
   const verdict = problems.length === 0 ? "ok" : `${count(problems.length, "problem")}`;
-  return `${verdict}: ${registry === undefined ? held : `${registry} against ${held}`}`;
+  const against = registry === undefined ? "" : `${registry} against `;
+  const held = [
+    ...(archive ? [`${archive.files.join(", ")} (${formatBytes(archive.bytes)}): ${counts(archive)}`] : []),
+    ...(cluster ? [`${cluster.file} (${needsOf(cluster)}): ${counts(cluster)}`] : []),
+  ];
+  return `${verdict}: ${against}${held.join(", ")}`;
+}
+
+function needsOf({ release, kubernetesVersions, provider }: ClusterNeeds): string {
+  return `${release}, Kubernetes ${kubernetesVersions.join(" and ")}, ${provider}`;
+}
+
+function counts({
+  artifacts,
+  manifests,
+  blobs,
+}: Pick<ClusterNeeds, "artifacts" | "manifests" | "blobs">): string {
+  return [count(artifacts, "artifact"), count(manifests, "manifest"), count(blobs, "blob")].join(", ");
 }
 
 /** Names in an archive are foreign text: none may pass for a line of ours. */

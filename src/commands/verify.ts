@@ -3,33 +3,35 @@ import { VolumeFault } from "../archive/volumes.ts";
 import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
+import type { Registries } from "../registry/client.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { count } from "../terminal/progress-view.ts";
 import { formatBytes, formatDuration, formatRate } from "../terminal/units.ts";
 import { joinPlans } from "../transfer/plan.ts";
 import { defineCommandLine } from "./arguments.ts";
 import { defineCommand, type Run } from "./command.ts";
-import { assertOnlyWith, CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
+import { assertNotWith, assertOnlyWith, CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { readArchives, refuseStdin } from "./held.ts";
 import { openNetwork } from "./network.ts";
 import { withoutUnused } from "./part.ts";
 import { type Destination, readTarget } from "./target.ts";
 import { type ArchiveVerdict, verifyArchive } from "./verify-archive.ts";
+import { verifyCluster } from "./verify-cluster.ts";
 import { verifyRegistry } from "./verify-registry.ts";
 import { formatJson, formatText, type Problem, type VerifyReport } from "./verify-report.ts";
 
 const LINE = defineCommandLine({
   name: "verify artifacts",
   summary:
-    "Check every byte of an archive, offline. With --registry or --filename: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs.",
+    "Check every byte of an archive, offline. With --registry or --filename: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs. With --filename alone: check that the mirror holds what the cluster needs, by the manifests in the mirror.",
   example: "eksa-airgap verify artifacts --input artifacts.tar",
   flags: {
     input: {
       type: "list",
       alias: "i",
-      required: true,
       valueHint: "FILE",
-      description: "the archive, or its first volume; several are one together, as a base and its delta are",
+      description:
+        "the archive, or its first volume; several are one together, as a base and its delta are; to be left out with `--filename` only",
     },
     registry: {
       type: "string",
@@ -39,6 +41,12 @@ const LINE = defineCommandLine({
         "look into this registry, where the archive was imported; credentials: REGISTRY_USERNAME and REGISTRY_PASSWORD, or a saved login",
     },
     ...CLUSTER_FLAGS,
+    eksaVersion: {
+      type: "string",
+      valueHint: "V",
+      description:
+        "without an archive: which release's manifests; else the cluster's `eksaVersion`, else the only one there is",
+    },
     output: {
       type: "string",
       alias: "o",
@@ -55,6 +63,8 @@ type VerifyRun = Run<typeof LINE.flags>;
 
 export const verifyArtifacts = defineCommand(LINE, async (run) => {
   const { values } = run;
+  if (values.input.length === 0) return verifyMirror(run);
+  assertNotWith("input", values, ["eksaVersion"]);
   refuseStdin(values.input, "verify");
   const isAsked = values.registry !== undefined || values.filename !== undefined;
   const destination = isAsked ? await readTarget(run) : undefined;
@@ -71,12 +81,45 @@ export const verifyArtifacts = defineCommand(LINE, async (run) => {
       problems.push(...(await compareWith(run, { destination, archives, progress })));
     }
     progress.stop();
-    await conclude(run, { destination, archives, verdicts, problems });
+    await conclude(run, reportOn(run, { destination, archives, verdicts, problems }));
   } finally {
     progress.stop();
     for (const archive of archives) archive.close();
   }
 });
+
+/** What a cluster needs, told by the mirror that it names. */
+async function verifyMirror(run: VerifyRun): Promise<void> {
+  const { values, log, directory, signal } = run;
+  const { filename, eksaVersion, jobs } = values;
+  if (filename === undefined) {
+    throw new Fault(`cannot run \`${LINE.name}\` without either \`--input FILE\` or \`--filename FILE\``, {
+      hint: "name an archive, or a cluster whose mirror is to be checked",
+      kind: "usage",
+    });
+  }
+  const destination = await readTarget(run);
+  const progress = run.progress("verifying");
+  try {
+    const registries = registriesOf(run, destination, progress);
+    const { listener } = progress;
+    const job = { filename, eksaVersion, destination, registries, jobs, listener, log, directory, signal };
+    const verdict = await verifyCluster(job);
+    progress.stop();
+    await conclude(run, { ...verdict, registry: destination.name });
+  } finally {
+    progress.stop();
+  }
+}
+
+function registriesOf(
+  { values, environment, signal, log }: VerifyRun,
+  destination: Destination,
+  { note }: Progress,
+): Registries {
+  const options = { environment, signal, log, onWait: note, destination };
+  return openNetwork({ values: { ...values, mirror: [] }, ...options }).registries;
+}
 
 /** Opens what can be read; a volume without which that cannot be is a problem. */
 function openArchives(paths: Iterable<string>, archives: ArchiveInspection[]): Problem[] {
@@ -126,12 +169,11 @@ function formatReading({ moved, milliseconds }: ReturnType<Progress["totals"]>):
 
 /** Looks for what an import of the archives would have sent, and what their bases should have. */
 async function compareWith(run: VerifyRun, job: Job & { destination: Destination }): Promise<Problem[]> {
-  const { values, log, environment, signal } = run;
+  const { values, log, signal } = run;
   const { destination, archives, progress } = job;
   const { input, jobs } = values;
   const { plan } = await readArchives(input, { jobs, log, verb: "verify" });
-  const options = { environment, signal, log, onWait: progress.note, destination };
-  const { registries } = openNetwork({ values: { ...values, mirror: [] }, ...options });
+  const registries = registriesOf(run, destination, progress);
   const [source] = archives;
   if (source === undefined) return [];
   const { listener } = progress;
@@ -152,15 +194,13 @@ interface Findings {
   problems: readonly Problem[];
 }
 
-async function conclude(
-  { values, print }: VerifyRun,
+function reportOn(
+  { values }: VerifyRun,
   { destination, archives, verdicts, problems }: Findings,
-): Promise<void> {
-  const { output } = values;
-  const registry = destination?.name;
+): VerifyReport {
   const { nodes } = joinPlans(verdicts.map(({ plan }) => plan));
   const manifests = [...nodes.values()].filter(({ kind }) => kind === "manifest").length;
-  const report: VerifyReport = {
+  return {
     archive: {
       files: [...new Set(values.input)],
       bytes: archives.reduce((sum, { size }) => sum + size, 0),
@@ -168,21 +208,27 @@ async function conclude(
       manifests,
       blobs: nodes.size - manifests,
     },
-    ...(registry === undefined ? {} : { registry }),
+    ...(destination === undefined ? {} : { registry: destination.name }),
     problems,
     notes: verdicts.flatMap(({ notes }) => notes),
   };
-  await print(output === "json" ? formatJson(report) : formatText(report));
+}
+
+async function conclude({ values, print }: VerifyRun, report: VerifyReport): Promise<void> {
+  await print(values.output === "json" ? formatJson(report) : formatText(report));
+  const { problems, registry, cluster } = report;
   if (problems.length === 0) return;
   const isKnown = problems.some(({ kind }) => kind !== "unchecked");
   const isArchive = problems.some(({ file }) => file !== undefined);
+  const what =
+    cluster === undefined ? "the archive again" : `an archive of ${cluster.release} that has it all`;
   throw new Fault(
     `cannot verify ${isArchive ? values.input.join(", ") : registry}: ${count(problems.length, "problem")}`,
     {
       kind: isKnown ? "mismatch" : "failed",
       hint: isArchive
         ? "copy the archive again, or export it anew"
-        : "import the archive again: what is there already is not sent",
+        : `import ${what}: what is there already is not sent`,
     },
   );
 }

@@ -132,6 +132,11 @@ export function isPackageBundle({ repository }: Reference): boolean {
   return repository === REPOSITORY || repository.endsWith(`/${REPOSITORY}`);
 }
 
+/** `1.31` of `v1-31-118`. */
+export function kubeVersionOf(name: string): string {
+  return name.replace(/^v([0-9]+)-([0-9]+)-.*$/, "$1.$2");
+}
+
 export function stageOf(bundle: Reference): Stage {
   const charts = beside(bundle);
   return STAGES.get(charts) ?? { charts, images: PRODUCTION_IMAGES };

@@ -105,11 +105,16 @@ export function parseRelease(file: YamlFile): Release {
 
 /**
  * The release of a version, letter for letter; `+latest` takes the latest build of that prerelease. Without a
- * version, the one that the manifest says is the latest. Source: EKS Anywhere, pkg/manifests/releases/read.go.
+ * version that was asked for, the one that this program was built for; without either, the one that the manifest
+ * says is the latest. Source: EKS Anywhere, pkg/manifests/releases/read.go.
  * Fails listing what there is, the nearest first.
  */
-export function chooseRelease(release: Release, version: string | undefined): ReleaseEntry {
-  const wanted = version ?? release.latestVersion;
+export function chooseRelease(
+  release: Release,
+  version: string | undefined,
+  builtFor?: string | undefined,
+): ReleaseEntry {
+  const wanted = version ?? builtFor ?? release.latestVersion;
   const listed = `it holds ${listOf(release, wanted)}`;
   if (wanted === "") {
     throw new Fault("cannot tell which release is the latest: the Release has no `spec.latestVersion`", {
@@ -119,6 +124,12 @@ export function chooseRelease(release: Release, version: string | undefined): Re
   }
   const found = findRelease(release.releases, wanted);
   if (found !== undefined) return found;
+  if (version === undefined && builtFor !== undefined) {
+    throw new Fault(`cannot find EKS Anywhere ${wanted}, which this program was built for, in the Release`, {
+      cause: new Error(listed),
+      hint: "name one of these with `--eksa-version`, or a Release that has it with `--release-manifest`",
+    });
+  }
   throw new Fault(`cannot find EKS Anywhere ${wanted.slice(0, 128)} in the Release`, {
     cause: new Error(listed),
     hint: "name one of these with `--eksa-version`",

@@ -129,7 +129,8 @@ export class RegistryAudit implements Sink {
 
 type Verdict = Pick<Finding, "kind" | "detail"> | undefined;
 
-function verdictOn(error: unknown): NonNullable<Verdict> {
+/** What it means that something could not be read. */
+export function verdictOn(error: unknown): NonNullable<Verdict> {
   const chain = causes(error);
   const last = chain.findLast((link) => link instanceof Error);
   const detail = last?.message ?? String(error);

@@ -31,7 +31,7 @@ export function describeFault(error: unknown): FaultText {
   const [message = "unknown error", ...facts] = chain.map(textOf);
   const because: string[] = [];
   for (const fact of facts) {
-    if (![message, ...because].some((said) => said.endsWith(fact))) because.push(fact);
+    if (![message, ...because].some((said) => said.includes(fact))) because.push(fact);
   }
   const hints = chain.map(hintOf).filter((hint) => hint !== undefined);
   return { message, because, hints: [...new Set(hints)], kind: faultKind(error) };

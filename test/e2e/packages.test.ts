@@ -199,6 +199,85 @@ describe("curated packages", () => {
   );
 });
 
+describe("an import of one Kubernetes version", () => {
+  const ONE = ["--kubernetes-version", "1.31"];
+  const ofOne = () => stage.expected(stage.bundles.slice(1));
+
+  test("sends the curated packages of that version, and what they share with another", async () => {
+    expect((await stage.exportTo("a.tar")).status).toBe(0);
+    const target = await stage.startTarget();
+    const to = ["-r", `http://${target.host}`, ...ONE];
+    const { status, stderr } = await stage.importTo("a.tar", ...to, "--report", "report.json");
+    expect(status, stderr).toBe(0);
+    expect(stderr).not.toContain("warning");
+    const [other, own] = [stage.expected(stage.bundles), ofOne()];
+    expect(Object.keys(other).length).toBeGreaterThan(Object.keys(own).length);
+    expect(await held(target)).toEqual(own);
+    expect(Object.keys(own).filter((name) => name.includes("harbor-core"))).toHaveLength(1);
+    const { skipped } = await Bun.file(join(stage.work, "report.json")).json();
+    expect(skipped.map(({ uri }: { uri: string }) => uri).sort()).toEqual([
+      `${PRIVATE}/harbor/harbor-db:v2-a`,
+      `${BUNDLES}:v1-30-7`,
+      `${BUNDLES}:v1-30-latest`,
+      `${PUBLIC}/harbor/harbor-helm:2.5.1-a`,
+    ]);
+  });
+
+  test("from a pipe, where their bundles come too late to tell, sends all of them and says so", async () => {
+    expect((await stage.exportTo("a.tar")).status).toBe(0);
+    const target = await stage.startTarget();
+    const args = ["import", "artifacts", "-i", "-", "-r", `http://${target.host}`, ...ONE];
+    const { status, stderr } = await runExecutable(args, { stdin: Bun.file(join(stage.work, "a.tar")) });
+    expect(status, stderr).toBe(0);
+    expect(stderr).toContain("warning: the curated packages of every Kubernetes version are taken");
+    expect(await held(target)).toEqual(stage.expected(stage.bundles));
+  });
+
+  test("from a delta, in which the package bundles travel like all YAML files", async () => {
+    expect((await stage.exportTo("a.tar")).status).toBe(0);
+    expect((await stage.exportTo("b.tar", "--since", "a.tar")).status).toBe(0);
+    const target = await stage.startTarget();
+    const to = ["-r", `http://${target.host}`, ...ONE];
+    expect((await stage.importTo("a.tar", ...to)).status).toBe(0);
+    const { status, stderr } = await stage.importTo("b.tar", ...to);
+    expect(status, stderr).toBe(0);
+    expect(stderr).not.toContain("of every Kubernetes version");
+    expect(await held(target)).toEqual(ofOne());
+  });
+});
+
+test("an older package bundle after a newer one moves the tag back, and that is said", async () => {
+  expect((await stage.exportTo("old.tar")).status).toBe(0);
+  const newer = await releasedBundle("v1-31-119", "c");
+  await stage.publish(newer);
+  const exported = await stage.exportTo("new.tar");
+  for (const bundle of stage.bundles) await stage.publish(bundle);
+  expect(exported.status).toBe(0);
+  const target = await stage.startTarget();
+  const to = ["-r", `http://${target.host}`];
+  const digestOf = ({ charts }: { charts: ReadonlyMap<string, { root: { digest: string } }> }) =>
+    charts.get(`${BUNDLES}:v1-31-latest`)?.root.digest;
+  const [old, young] = [stage.bundles[1], newer].map((bundle) => bundle && digestOf(bundle));
+  const tag = `${target.host}/eks-anywhere/eks-anywhere-packages-bundles:v1-31-latest`;
+  const moved = async (input: string) => {
+    const { status, stderr } = await stage.importTo(input, ...to);
+    expect(status, stderr).toBe(0);
+    return stderr.match(/the tag .* now, and stood for .*/g);
+  };
+  expect(await moved("old.tar")).toBeNull();
+  expect(await moved("new.tar")).toEqual([
+    `the tag ${tag} stands for ${young} now, and stood for ${old} before`,
+  ]);
+  expect(await moved("old.tar")).toEqual([
+    `the tag ${tag} stands for ${old} now, and stood for ${young} before`,
+  ]);
+  // The newer one is there by its own name, with all that it names.
+  expect(await held(target)).toEqual({
+    ...stage.expected([newer]),
+    ...stage.expected(stage.bundles),
+  });
+});
+
 function clusterYaml({ host }: TestRegistry): string {
   const [endpoint, port] = host.split(":");
   const ociNamespaces = [

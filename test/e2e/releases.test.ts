@@ -173,6 +173,26 @@ describe("manifests from a registry", () => {
     }
   });
 
+  test("published by the two lines of the README are the connected default: no file host is asked", async () => {
+    const from = [...stage.online.mirrors, "--eksa-version", NEW, "--only", "manifests"];
+    const exported = await stage.run("export", "artifacts", "--output", "manifests.tar", ...from);
+    expect(exported.status, exported.stderr).toBe(0);
+    const { registry } = stage.online;
+    const to = ["--input", "manifests.tar", "--registry", registry.host];
+    const imported = await stage.run("import", "artifacts", ...to);
+    expect(imported.status, imported.stderr).toBe(0);
+
+    stage.online.askedFiles.length = 0;
+    const address = `oci://public.ecr.aws/${RELEASES}:latest`;
+    const { stderr } = await stage.export("published.tar", "--release-manifest", address);
+    expect(stderr).toContain(`EKS Anywhere ${NEW}, the latest release`);
+    expect(stage.online.askedFiles).toEqual([]);
+    expect(await stage.bytes("published.tar")).toEqual(await stage.bytes("new.tar"));
+    // Once more with the manifests alone, which is what a maintainer of another registry would publish.
+    await stage.export("again.tar", "--release-manifest", address, "--only", "manifests");
+    expect(await stage.bytes("again.tar")).toEqual(await stage.bytes("manifests.tar"));
+  });
+
   test("below a namespace, of another version than the tag's: its own tag is asked", async () => {
     const mirror = await stage.startTarget();
     for (const input of ["old.tar", "new.tar"]) {

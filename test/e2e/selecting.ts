@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toYaml } from "../support/bundles-author.ts";
 import { type RunResult, runExecutable } from "../support/executable.ts";
-import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import {
   type OnlineRelease,
   partsOf,
@@ -76,8 +76,8 @@ export class Selecting {
     return artifacts.map(({ reference }) => reference).sort();
   }
 
-  async startTarget(): Promise<TestRegistry> {
-    const target = await startRegistry();
+  async startTarget(options: TestRegistryOptions = {}): Promise<TestRegistry> {
+    const target = await startRegistry(options);
     this.#targets.push(target);
     return target;
   }

@@ -1,8 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { version } from "../../package.json";
-import { runExecutable } from "../support/executable.ts";
-import { NEW, OLD, ReleaseStage } from "./release-stage.ts";
+import { type RunResult, runExecutable } from "../support/executable.ts";
+import { releaseManifest } from "../support/release-manifest.ts";
+import { bundlesUrl, NEW, OLD, ReleaseStage } from "./release-stage.ts";
+import { expectFailure } from "./stage.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
@@ -30,6 +33,12 @@ async function build(...flags: string[]): Promise<{ status: number; stderr: stri
 }
 
 async function run(...words: string[]): Promise<string> {
+  const { status, stdout, stderr } = await runBuilt(...words);
+  expect(status, stderr).toBe(0);
+  return stdout + stderr;
+}
+
+async function runBuilt(...words: string[]): Promise<RunResult> {
   const child = Bun.spawn([built, ...words], {
     cwd: stage.folder,
     env: { HOME: stage.folder },
@@ -41,8 +50,7 @@ async function run(...words: string[]): Promise<string> {
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
-  expect(await child.exited, stderr).toBe(0);
-  return stdout + stderr;
+  return { status: await child.exited, stdout, stderr };
 }
 
 describe("a program that was built for a version", () => {
@@ -67,6 +75,20 @@ describe("a program that was built for a version", () => {
     const address = `oci://${mirror.host}/eks-anywhere/release-manifest:latest`;
     await run("export", "artifacts", "-o", "oci.tar", ...stage.online.mirrors, "--release-manifest", address);
     expect(await stage.bytes("oci.tar")).toEqual(await stage.bytes("old.tar"));
+  });
+
+  test("fails where the Release does not have it: nobody mistyped anything", async () => {
+    const entries = [{ version: NEW, bundleManifestUrl: bundlesUrl(61) }];
+    await writeFile(join(stage.folder, "newer.yaml"), releaseManifest(entries));
+    const from = ["--release-manifest", "newer.yaml", ...stage.online.mirrors];
+    const says = [`cannot find EKS Anywhere ${OLD}, which this program was built for`, `it holds ${NEW}`];
+    expectFailure(await runBuilt("list", "images", ...from), 1, ...says, "`--eksa-version`");
+    expectFailure(await runBuilt("list", "images", ...from, "--eksa-version", OLD), 2);
+
+    const mirror = await stage.startTarget();
+    await stage.import("new.tar", mirror);
+    const address = `oci://${mirror.host}/eks-anywhere/release-manifest:latest`;
+    expectFailure(await runBuilt("list", "images", "--release-manifest", address), 1, ...says);
   });
 });
 

@@ -39,6 +39,15 @@ describe("one fault", () => {
     expect(describeFault(new Fault("cannot open a.tar: no such file", { cause })).because).toEqual([]);
   });
 
+  test("does not repeat what a list above names already", () => {
+    const failures = ["first", "second"].map(
+      (place) => new Fault(`cannot use ${place}`, { cause: "no digest" }),
+    );
+    const list = "- cannot use first: no digest\n- cannot use second: no digest";
+    const cause = new AggregateError(failures, list);
+    expect(describeFault(new Fault("cannot use what is named", { cause })).because).toEqual([list]);
+  });
+
   test("names what an AggregateError holds", () => {
     const error = new AggregateError(
       [new Error("::1 refused"), new Error("127.0.0.1 refused")],
