@@ -1,4 +1,4 @@
-import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
+import { assertPlaces, type MirrorSecurity, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan, Source } from "../oci/plan.ts";
@@ -73,7 +73,18 @@ export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<voi
     values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
   );
   const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
-  await run.print(mirrorConfiguration(destination.target, registriesOfOrigin).trimEnd());
+  const security = values.filename === undefined ? {} : securityOf(destination);
+  await run.print(mirrorConfiguration(destination.target, registriesOfOrigin, security).trimEnd());
+}
+
+/** What a cluster says of its mirror stays so. */
+function securityOf({ authorities, authenticate, unchecked }: Destination): MirrorSecurity {
+  const skipVerify = unchecked !== undefined;
+  return {
+    authenticate: authenticate === true,
+    skipVerify,
+    ...(authorities === undefined ? {} : { authorities }),
+  };
 }
 
 interface Sent extends TransferResult {

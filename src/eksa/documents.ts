@@ -138,7 +138,9 @@ export function readAs<T>({ source, content }: NumberedDocument, type: DocumentT
     throw new Fault(`cannot read ${source} as ${wanted}: it is not a YAML mapping`);
   }
   if (!isOfType(content, type)) {
-    throw new Fault(`cannot read ${source} as ${wanted}: it is ${describeKind(content)}`);
+    throw new Fault(`cannot read ${source} as ${wanted}: it is ${describeKind(content)}`, {
+      hint: `name a file of that kind, with \`kind: ${type.kind}\` and \`apiVersion: ${type.apiVersion}\``,
+    });
   }
   const result = safeParse(type.schema, content);
   if (result.success) return result.output;

@@ -122,7 +122,7 @@ describe("a cluster's registry mirror as the target", () => {
       "mirror/eksa/eks-anywhere/first:v1",
       "mirror/eksa/eks-anywhere/second:v2",
     ]);
-    expect(result.stdout).toBe(
+    expect(result.stdout).toStartWith(
       [
         "registryMirrorConfiguration:",
         "  endpoint: 127.0.0.1",
@@ -132,6 +132,9 @@ describe("a cluster's registry mirror as the target", () => {
         "      namespace: curated",
         "    - registry: public.ecr.aws",
         "      namespace: mirror/eksa",
+        "  authenticate: true",
+        "  caCertContent: |",
+        "    -----BEGIN CERTIFICATE-----",
         "",
       ].join("\n"),
     );
