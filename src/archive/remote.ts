@@ -21,6 +21,9 @@ export interface RemoteFile {
   read(from: number, to: number): ByteStream;
 }
 
+/** What stands before the first blob is kept; that of today's releases has some 10 MiB. */
+const MAX_HEAD_BYTES = 256 * 1024 * 1024;
+
 /** What stands before the first blob, and where that is. */
 interface Head {
   graph: PipeGraph;
@@ -55,7 +58,7 @@ export class RemoteArchive implements Source {
   /** Reads up to the first blob. Fails where it is no archive of ours, or in another order than ours. */
   static async open(file: RemoteFile): Promise<RemoteArchive> {
     const chunks: Uint8Array[] = [];
-    const tar = new TarStream(file.name, recorded(file.read(0, file.size), chunks));
+    const tar = new TarStream(file.name, recorded(file, chunks));
     try {
       const graph = await readGraph(tar);
       const first = await tar.next();
@@ -146,8 +149,11 @@ function readAt(
   return file.read(extent.offset + from, extent.offset + extent.size);
 }
 
-async function* recorded(stream: ByteStream, chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream) {
+async function* recorded(file: RemoteFile, chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of file.read(0, file.size)) {
+    bytes += chunk.length;
+    if (bytes > MAX_HEAD_BYTES) throw damaged(file.name, `its first ${MAX_HEAD_BYTES} bytes hold no blob`);
     // A chunk is its reader's own.
     chunks.push(chunk.slice());
     yield chunk;

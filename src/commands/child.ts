@@ -15,7 +15,7 @@ export interface Call {
 const CHILD = process.platform === "win32" ? "eksctl-anywhere.exe" : "eksctl-anywhere";
 /** The variable that names it in place of PATH. */
 const NAMED = "EKSCTL_ANYWHERE";
-/** Programs of this kind that have handed over on the way here: none of them is ever the child. */
+/** Programs that have handed over on the way here, and whom they handed over to: none of them is ever the child. */
 const GUARD = "EKSA_AIRGAP_HANDED_OVER";
 /** Release builds of the child run only where eksctl has set it; any value will do. Source: pkg/eksctl/eksctl.go. */
 const EKSCTL_VERSION = "EKSCTL_VERSION";
@@ -41,13 +41,14 @@ function namedChild(path: string, ours: ReadonlySet<string | undefined>): string
   const hint = `let \`${NAMED}\` name the \`eksctl-anywhere\` of EKS Anywhere, or leave it unset to search PATH`;
   if (!isProgram(path)) throw new Fault(`cannot run ${path}: it is no program`, { hint });
   if (ours.has(identityOf(path)))
-    throw new Fault(`cannot hand over to ${path}: it is this program`, { hint });
+    throw new Fault(`cannot hand over to ${path}: it is this program, or calls it`, { hint });
   return path;
 }
 
-/** What the child gets to see; the guard keeps it, were it one of us, from calling us again. */
-export function childEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const visited = [...guarded(environment), identityOf(process.execPath)].filter((one) => one !== undefined);
+/** What the child gets to see; the guard keeps it, were it one of us or a script that calls us, from coming back. */
+export function childEnvironment(environment: NodeJS.ProcessEnv, child: string): NodeJS.ProcessEnv {
+  const own = [process.execPath, child].map(identityOf);
+  const visited = [...guarded(environment), ...own].filter((one) => one !== undefined);
   return {
     ...environment,
     [EKSCTL_VERSION]: environment[EKSCTL_VERSION] || "unknown",

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { type Lock, lockOutput } from "../archive/lock.ts";
 import { assertTitles } from "../eksa/titles.ts";
 import type { TitledFile } from "../eksa/wrap.ts";
 import { Fault } from "../oci/fault.ts";
@@ -16,6 +17,10 @@ export interface FolderOptions {
   signal: AbortSignal;
 }
 
+/** Milliseconds between looking whether another run has done its writing, and how often that is done. */
+const MOMENT = 100;
+const MOST_MOMENTS = 300;
+
 /**
  * Writes files below a folder in place of those that have their names, each of them whole or not at all. What
  * else is there stays. No link below the folder is followed.
@@ -28,9 +33,12 @@ export async function writeFolder(
   assertTitles(files.map(({ title }) => title));
   const marked = files.filter(({ title }) => title === mark);
   const others = files.filter(({ title }) => title !== mark);
+  let lock: Lock | undefined;
   try {
     await mkdir(directory, { recursive: true });
     if (mark !== undefined) {
+      if (await holdsAll(directory, files)) return;
+      lock = await lockOrWait(join(directory, mark), signal);
       if (await holdsAll(directory, files)) return;
       await rm(join(directory, mark), { force: true });
     }
@@ -45,6 +53,21 @@ export async function writeFolder(
   } catch (cause) {
     signal.throwIfAborted();
     throw cannotWriteInto(directory, cause);
+  } finally {
+    lock?.release();
+  }
+}
+
+/** Two runs at once would mix their files. */
+async function lockOrWait(path: string, signal: AbortSignal): Promise<Lock> {
+  for (let moments = 0; ; moments += 1) {
+    try {
+      return lockOutput(path);
+    } catch (error) {
+      if (!(error instanceof Fault) || moments >= MOST_MOMENTS) throw error;
+    }
+    await Bun.sleep(MOMENT);
+    signal.throwIfAborted();
   }
 }
 

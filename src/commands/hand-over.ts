@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { namesMirror } from "../eksa/cluster.ts";
@@ -16,21 +16,13 @@ import { openNetwork } from "./network.ts";
 import { greet, readTarget } from "./target.ts";
 
 /** First words of commands of ours that `eksctl anywhere` has as well. */
-const SHARED = new Set([
-  "completion",
-  "copy",
-  "download",
-  "generate",
-  "import",
-
-  "list",
-  "version",
-]);
+const SHARED = new Set(["completion", "copy", "download", "generate", "import", "list", "version"]);
 
 /**
  * How the real `eksctl-anywhere` is to be called with a command line; undefined where the line cannot be meant
- * for it. `own`: the names of this program's commands. Where the line names a cluster with a registry mirror, and nobody names a Bundles, the manifests are taken from that
- * mirror before, and the flag that gives them to the command is added.
+ * for it. `own`: the names of this program's commands. Where the line names a cluster with a registry mirror, and
+ * nobody names a Bundles, the manifests are taken from that mirror before, and the flag that gives them to the
+ * command is added.
  */
 export async function handOver(
   argv: readonly string[],
@@ -42,7 +34,7 @@ export async function handOver(
   if (!isForChild(words, own)) return;
   const path = findChild(surroundings);
   if (path === undefined) return "absent";
-  const call: Call = { path, argv, environment: childEnvironment(environment), directory };
+  const call: Call = { path, argv, environment: childEnvironment(environment, path), directory };
   if (command === undefined || filename === undefined || asksForHelp(argv)) return call;
   if (!(await hasMirror(resolve(directory, filename)))) return call;
   const log = createLog({ screen });
@@ -75,8 +67,9 @@ function isForChild(words: readonly string[], own: readonly string[]): boolean {
   });
 }
 
-/** What cannot be read is left to the child to complain of. */
+/** What cannot be read is left to the child to complain of; what can be read once, as a pipe, to read. */
 async function hasMirror(path: string): Promise<boolean> {
+  if (!(await stat(path).catch(() => undefined))?.isFile()) return false;
   const bytes = await readLocal(path).catch(() => undefined);
   return bytes !== undefined && namesMirror({ source: path, bytes });
 }

@@ -33,7 +33,9 @@ function offeredTo({ values, log }: ExportRun, { release }: Collection): Prepack
   if (archive === undefined || archive.uri === "" || values.noPrepackaged) return;
   const { uri, sha256, sha512 } = archive;
   const name = displayUri(uri);
-  const why = reasonToBuild(values) ?? (isHttp(uri) ? undefined : "it is not at an `https://` URL");
+  const why =
+    reasonToBuild(values) ??
+    (isHttp(uri) && URL.canParse(uri) ? undefined : "it is not at an `https://` URL");
   if (why !== undefined) {
     log.debug(1, `the ready-made archive ${name} is not used: ${why}`);
     return;

@@ -56,7 +56,8 @@ export function classify({ keys, uri, fields }: Mention): MentionKind {
   if (unusable !== undefined) return unusable;
   if (CHART_KEYS.has(key) || (key === "stack" && keys.includes("tinkerbellStack"))) return "chart";
   if (typeof fields.imageDigest === "string" && fields.imageDigest !== "") return "image";
-  if (keys[0] === "eksD" && key === "manifestUrl") return "eksdRelease";
+  // There alone: nowhere else is its signature looked for.
+  if (keys.length === 2 && keys[0] === "eksD" && key === "manifestUrl") return "eksdRelease";
   if (MANIFEST_KEYS.has(key)) return "manifest";
   if (fields.sha256 !== undefined || fields.sha512 !== undefined) return "archive";
   if (namesYaml(uri)) return "manifest";

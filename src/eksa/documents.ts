@@ -14,6 +14,7 @@ import {
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import { mergeKeys } from "./merge-keys.ts";
+import { assertBounded, MAX_DEPTH } from "./yaml-bounds.ts";
 
 /** A YAML document as it came, and what to call it in messages. */
 export interface YamlFile {
@@ -54,7 +55,6 @@ export type SourceTree = SourceScalar | SourceMapping | SourceTree[] | null;
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 const MAX_DOCUMENTS = 1000;
 const MAX_ALIASES = 100;
-const MAX_DEPTH = 64;
 const MAX_ISSUES = 8;
 
 /** With YAML's failsafe schema: an unquoted `1.30` stays "1.30", where the core schema makes it 1.3. */
@@ -164,7 +164,9 @@ function decode({ source, bytes }: YamlFile): string {
     );
   }
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    assertBounded(text);
+    return text;
   } catch (cause) {
     throw new Fault(`cannot read ${source} as YAML`, { cause });
   }

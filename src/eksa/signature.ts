@@ -121,7 +121,9 @@ function judge(signature: string, { read, type, keys }: Signed): Verdict {
 function releasesOf(bundles: SourceTree): { title: string; annotation: string }[] {
   const versionsBundles = at(bundles, "spec", "versionsBundles");
   const found = (Array.isArray(versionsBundles) ? versionsBundles : []).flatMap((versionsBundle) => {
-    const uri = textAt(versionsBundle, "eksD", "manifestUrl");
+    const place = ["eksD", "manifestUrl"];
+    // Go knows it as a string alone; we read it as all others, too.
+    const uri = textAt(versionsBundle, ...place) || textAt(versionsBundle, ...place, "uri");
     if (absenceOf(uri) !== undefined) return [];
     const title = titleOf(textAt(versionsBundle, "kubeVersion"), {
       keys: ["eksD", "manifestUrl"],

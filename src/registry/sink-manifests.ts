@@ -76,8 +76,10 @@ async function assertStored(
 ): Promise<void> {
   const found = await storedDigest(target, reference);
   if (found === digest) return;
+  const others =
+    found === undefined || isDigest(reference) ? "" : "; or whether another run set this tag, too";
   throw new Fault(`cannot keep ${digest}: ${host} took it, and holds ${found ?? "nothing"} in its place`, {
-    hint: `see what answers for \`${host}\`: a registry, or a proxy or page before it`,
+    hint: `see what answers for \`${host}\`: a registry, or a proxy or page before it${others}`,
   });
 }
 

@@ -133,6 +133,12 @@ describe("an EKS-D release", () => {
     expect(result.left).toEqual([]);
   });
 
+  test("is judged where its URI stands in a mapping, too", async () => {
+    const mapping = `manifestUrl: {uri: ${CHANGED_DISTRO}}`;
+    const yaml = goldenBundles({ images }).replace(/manifestUrl: "[^"]*"/, mapping);
+    expectFailure(await exportBundles(yaml), 4, `cannot accept the EKS-D Release ${TITLE}`);
+  });
+
   test("need not be signed, and then that is said", async () => {
     const yaml = goldenBundles({ images, distro: "" });
     const { status, stderr } = await exportBundles(yaml, "--signature", "require");

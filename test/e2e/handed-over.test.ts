@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { executable, type RunOptions, runExecutable } from "../support/executable.ts";
@@ -47,6 +47,13 @@ describe("a command that is not ours is run by eksctl-anywhere", () => {
     expect((await child.lines("cwd"))[0]).toBe(work);
     expect(await child.environment()).toMatchObject(env);
     expect(await readdir(work)).toEqual(["bin"]);
+  });
+
+  test("which reads a cluster out of a pipe itself", async () => {
+    const line = `printf 'one\\ntwo' | "${await executable()}" create cluster -f /dev/stdin`;
+    const shell = Bun.spawn(["sh", "-c", line], { env: environment(), stdout: "ignore", stderr: "ignore" });
+    expect(await shell.exited).toBe(7);
+    expect(await child.lines("stdin")).toEqual(["one", "two"]);
   });
 
   test("release builds of which want to be called by eksctl", async () => {
@@ -161,6 +168,22 @@ describe("which program is the other one", () => {
     }
     const result = await run(["create", "cluster"], { env: { PATH: places.join(":") } });
     expectFailure(result, 2, "cannot run `create cluster`", "PATH has no `eksctl-anywhere`");
+  });
+
+  test("a script that calls ours again is not called a second time", async () => {
+    const place = join(work, "script");
+    await mkdir(place);
+    const script = join(place, "eksctl-anywhere");
+    // Were it called for ever, the line would end with 55.
+    const counting = `echo called >> "${place}/calls"; [ $(wc -l < "${place}/calls") -gt 5 ] && exit 55`;
+    await writeFile(script, `#!/bin/sh\n${counting}\nexec "${await executable()}" "$@"\n`);
+    await chmod(script, 0o755);
+    const PATH = [place, child.folder, process.env.PATH].join(":");
+    expect(await run(["create", "cluster"], { env: { PATH } })).toMatchObject({ status: 7 });
+    const alone = await run(["create", "cluster"], { env: { PATH: `${place}:/usr/bin:/bin` } });
+    expectFailure(alone, 2, "PATH has no `eksctl-anywhere`");
+    const named = await run(["create", "cluster"], { env: { EKSCTL_ANYWHERE: script } });
+    expectFailure(named, 1, "or calls it");
   });
 
   test("EKSCTL_ANYWHERE names it, relative to the working directory", async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { encodeHeader } from "../../src/archive/header.ts";
 import { PrepackagedStage, partOf, type Serve, TARBALL, VERSION } from "./prepackaged-stage.ts";
 import { expectFailure, flipped } from "./stage.ts";
 
@@ -55,6 +56,14 @@ describe("an archive that cannot be had is built, and that is said", () => {
     expect(result.stderr).toContain("cannot be had (`127.0.0.1:1` refused the connection");
     await stage.expectBuilt("out.tar");
   }, 30_000);
+
+  test.each(["https://", "https://[", "ftp://assets.example/a.tar"])("its address is %s", async (uri) => {
+    await stage.write("odd.yaml", (await textOf("offered.yaml")).replace(TARBALL, uri));
+    const result = await stage.run(...stage.args("out.tar", "odd.yaml", ["-v", "1"]));
+    expect(result, result.stderr).toMatchObject({ status: 0, stdout: "" });
+    expect(result.stderr).toContain("is not used: it is not at an `https://` URL");
+    await stage.expectBuilt("out.tar");
+  });
 
   test("the Release gives no checksum of it, or no address", async () => {
     const offered = await textOf("offered.yaml");
@@ -143,6 +152,33 @@ describe("an archive that is wrong ends with 4, and gets no final name", () => {
     await expectNone();
     expect(stage.askedOfRegistries).toBe(0);
   });
+
+  test("it goes on for ever before its first blob", async () => {
+    // A folder of four gigabytes, and nothing in it.
+    const folder = Buffer.from(encodeHeader("folder", 2 ** 32));
+    folder[156] = 0x35;
+    folder.write("        ", 148);
+    folder.write(
+      `${folder
+        .reduce((sum, byte) => sum + byte, 0)
+        .toString(8)
+        .padStart(6, "0")}\0 `,
+      148,
+    );
+    const zeros = new Uint8Array(1024 * 1024);
+    stage.serve = (part) => {
+      if (part === undefined || part.to === 1) return;
+      let sent = 0;
+      const body = new ReadableStream<Uint8Array>({
+        pull: (controller) => controller.enqueue(sent++ === 0 ? folder : zeros),
+      });
+      const range = `bytes ${part.from}-${part.to - 1}/${stage.tarball.length}`;
+      return new Response(body, { status: 206, headers: { "content-range": range } });
+    };
+    const result = await stage.take("out.tar");
+    expectFailure(result, 4, `cannot accept ${TARBALL} as what the Release offers`, "hold no blob");
+    await expectNone();
+  }, 60_000);
 
   test("it holds something else than the Bundles names", async () => {
     const chart = "public.ecr.aws/eks-anywhere/chart:0.1.0";

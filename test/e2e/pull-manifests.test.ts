@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { lockOutput } from "../../src/archive/lock.ts";
 import { parseBundles } from "../../src/eksa/bundles.ts";
 import { type RunOptions, runExecutable } from "../support/executable.ts";
 import { seedManifests } from "../support/mirrored-manifests.ts";
@@ -142,6 +143,18 @@ describe("a folder that is there already", () => {
     await rm(join(work, DOWNLOADS, "1.31/kindnetd"));
     expect(await pull()).toMatchObject({ status: 0 });
     expect(await bundlesIn(DOWNLOADS)).toContain("kind: Bundles");
+  });
+
+  test("is left alone while another run writes there", async () => {
+    await seedManifests(mirror.store, { number: 1, version: "v0.26.1" });
+    await mkdir(join(work, DOWNLOADS));
+    const other = lockOutput(join(work, DOWNLOADS, "bundle-release.yaml"));
+    const pulled = pull();
+    await Bun.sleep(1000);
+    expect(await readdir(join(work, DOWNLOADS))).toEqual(["bundle-release.yaml.lock"]);
+    other.release();
+    expect(await pulled).toMatchObject({ status: 0 });
+    expect((await readdir(join(work, DOWNLOADS))).sort()).toEqual(["1.30", "1.31", "bundle-release.yaml"]);
   });
 
   test("has links that are not followed", async () => {

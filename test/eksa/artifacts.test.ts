@@ -49,6 +49,16 @@ describe("the envelope", () => {
 });
 
 describe("a mention", () => {
+  test("is an EKS-D release at eksD.manifestUrl, and nowhere below it", () => {
+    const uri = (name: string) => `https://distro.example/${name}.yaml`;
+    const components = { manifestUrl: { uri: uri("below") } };
+    const { manifests } = artifactsOf({ eksD: { manifestUrl: uri("own"), components } });
+    expect(manifests.map(({ kind, uri }) => [kind, uri])).toEqual([
+      ["eksdRelease", uri("own")],
+      ["manifest", uri("below")],
+    ]);
+  });
+
   test("with an imageDigest is fetched by it and keeps its tag", () => {
     const { images } = artifactsOf({ a: { b: { uri: IMAGE, imageDigest: ONE } } });
     expect(images).toEqual([

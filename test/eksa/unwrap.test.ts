@@ -110,6 +110,16 @@ describe("an artifact of files", () => {
     );
   });
 
+  test("with one file a thousand times is refused before it is read", async () => {
+    const layers = Array.from({ length: 1000 }, (_, index) => ({
+      mediaType: "application/yaml",
+      digest: digestOf(encode("x")),
+      size: 1024 * 1024,
+      annotations: { "org.opencontainers.image.title": `${index}` },
+    }));
+    expect(textOf(await faultOf(() => read(artifact([], { layers }))))).toContain("its files exceed");
+  });
+
   test("with other bytes than it says is a mismatch", async () => {
     const content = artifact([["a.yaml", "abc"]]);
     content.blobs.set(digestOf(encode("abc")), encode("abd"));

@@ -171,6 +171,20 @@ test.each([200, 202])("a PUT that is answered %i is believed once the manifest i
   expect((await registry.store.manifest("a", "v1"))?.digest).toBe(index.root.digest);
 });
 
+test("a tag that another run has moved by then has not been given either", async () => {
+  const registry = await start({
+    intercept: (request, url) =>
+      request.method === "PUT" && url.pathname.endsWith("/manifests/v1")
+        ? new Response(null, { status: 201 })
+        : undefined,
+  });
+  const other = await image({ seed: "other" });
+  await seed(registry.store, "a", "v1", other);
+  const fault = await faultOf(() => pushAll(registry, index, [rootOf(registry, index, "v1")]));
+  expect(textOf(fault)).toContain(`took it, and holds ${other.root.digest} in its place`);
+  expect(fault.hint).toContain("or whether another run set this tag, too");
+});
+
 test("a tag that is gone when all is done has not been given", async () => {
   const registry = await start({
     intercept: (request, url) =>
