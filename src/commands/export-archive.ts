@@ -231,7 +231,7 @@ function ofAnother(output: string, command: Readonly<Record<string, unknown>>): 
     return [value].flat().map((each) => `--${flagName(key)} ${String(each)}`);
   });
   return new Fault(`cannot write ${output}: another export to it was interrupted, and is not finished`, {
-    cause: new Fault(`that was \`export artifacts --output ${output} ${flags.join(" ")}\``),
+    cause: new Fault(`that was \`${["export artifacts --output", output, ...flags].join(" ")}\``),
     hint: `run that again to finish it; or use what it has fetched for this one with \`--refresh\`; or remove ${output}.partial and ${output}.journal`,
   });
 }
