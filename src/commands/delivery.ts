@@ -14,7 +14,7 @@ import { renamePlan } from "../transfer/plan.ts";
 import { type TransferResult, transfer } from "../transfer/transfer.ts";
 import type { Surroundings } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
-import { type LatestRelease, latestRelease } from "./latest-release.ts";
+import { type LatestRelease, latestRelease, settleLatest } from "./latest-release.ts";
 import { formatMapping } from "./mapping.ts";
 import type { RunReport } from "./report.ts";
 import { type Destination, greet } from "./target.ts";
@@ -123,6 +123,9 @@ async function send(run: DeliveryRun, delivery: Delivery, placed: Plan): Promise
     },
     signal,
   });
+  if (latest !== undefined && lost.length === 0) {
+    await settleLatest(latest, { target, registries, log, signal });
+  }
   return { lost, latest, count: named.roots.length };
 }
 

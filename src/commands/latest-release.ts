@@ -9,13 +9,18 @@ import type { Plan, Root } from "../oci/plan.ts";
 import { formatReference, type Reference, repositoryName } from "../oci/reference.ts";
 import { AnswerFault } from "../registry/answer.ts";
 import type { Registries } from "../registry/client.ts";
+import { RegistrySink } from "../registry/sink.ts";
 import { RegistrySource } from "../registry/source.ts";
+import { listTags } from "../registry/tags.ts";
 import type { Log } from "../terminal/log.ts";
+import { resolve } from "../transfer/resolve.ts";
+import { transfer } from "../transfer/transfer.ts";
 
 /** The tag of the latest Release at the target, where it is to move. */
 export interface LatestRelease {
   /** In the target's terms. */
   root: Root;
+  version: Version;
   /** What has become of it, for the end of the run. */
   text: string;
 }
@@ -48,8 +53,36 @@ export async function latestRelease(plan: Plan, job: Job): Promise<LatestRelease
   const from = present === undefined || !isNews ? "" : `, and no longer for ${present.text}`;
   return {
     root: { reference: place, descriptor: highest.root.descriptor },
+    version: highest.version,
     text: `${name} stands for ${highest.text}${from}`,
   };
+}
+
+/**
+ * Once `latest` has moved: another import at the same time may have brought a later release, and lost that race. Each
+ * sets its own version's tag too, and so whoever looks last sees both. What it could not see stays.
+ */
+export async function settleLatest(latest: LatestRelease, { registries, log, signal }: Job): Promise<void> {
+  const { reference } = latest.root;
+  const tags = await listTags(registries, reference).catch(() => []);
+  const later = tags.flatMap((tag) => {
+    const version = readVersion(versionOfTag(tag));
+    return version !== undefined && compareVersions(version, latest.version) > 0 ? [{ tag, version }] : [];
+  });
+  const [last] = later.sort((a, b) => compareVersions(b.version, a.version));
+  if (last === undefined) return;
+  const name = formatReference(reference);
+  const source = new RegistrySource(registries);
+  const { plan, failures } = await resolve(source, [{ ...reference, tag: last.tag }], { jobs: 1 });
+  const roots = plan.roots.map(({ descriptor }) => ({ reference, descriptor }));
+  const sink = new RegistrySink(registries, roots, { movable: new Set([name]) });
+  const options = { jobs: 1, onFailure: "stop", listener: () => {}, signal } as const;
+  const { lost } = await transfer({ ...plan, roots }, source, sink, options);
+  if (failures.length + lost.length > 0) {
+    log.warn(`${name} stands for an earlier release than ${last.tag}: import that one again`);
+    return;
+  }
+  latest.text = `${name} stands for ${last.tag}, which another import has brought meanwhile`;
 }
 
 interface Versioned {

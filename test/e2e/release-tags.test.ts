@@ -56,6 +56,21 @@ describe("the tag `latest`", () => {
     await expectBoth(target);
   });
 
+  test("goes with the highest version whichever of two imports at once comes last", async () => {
+    for (let round = 0; round < 8; round++) {
+      const target = await stage.startTarget();
+      const results = await Promise.all(
+        ["old.tar", "new.tar"].map((input) =>
+          stage.run("import", "artifacts", "-i", input, "-r", target.host),
+        ),
+      );
+      // One that finds its tag moved under its hands says so.
+      const lost = results.filter(({ status }) => status !== 0);
+      for (const { stderr } of lost) expect(stderr).toContain("whether another run set this tag, too");
+      if (lost.length === 0) expect(await latest(target)).toBe((await digestAt(target, RELEASES, NEW)) ?? "");
+    }
+  });
+
   test("stays where it stands for something else", async () => {
     const target = await stage.startTarget();
     await stage.import("old.tar", target);
