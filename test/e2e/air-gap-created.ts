@@ -78,7 +78,7 @@ async function generate(
 }
 
 /** A folder for PATH in which EKS Anywhere's program is. */
-async function standIn(folder: string): Promise<string> {
+export async function standIn(folder: string): Promise<string> {
   const program = join(import.meta.dir, "../support/air-gap/programs/eksctl-anywhere.ts");
   const path = join(folder, "eksctl-anywhere");
   await mkdir(folder, { recursive: true });

@@ -6,7 +6,7 @@ import { type Authority, makeAuthority } from "../tls.ts";
 import { Hosts, MIRROR, PROXY } from "./hosts.ts";
 import type { Inventory, Listed } from "./inventory.ts";
 import { NAMES, ROBOT } from "./origin.ts";
-import { BASIC, PrivateRegistry, REGISTRY_LOGIN } from "./private-registry.ts";
+import { BASIC, type Namespaces, PrivateRegistry, REGISTRY_LOGIN } from "./private-registry.ts";
 
 /** What the server in place of the Internet can be told; see `Traffic`. */
 type Order = "hold" | "release" | "reset" | "refuse" | "sent";
@@ -56,10 +56,15 @@ export class AirGap {
     }
   }
 
-  /** An export of everything, on the jump host, by the proxy that there is. */
+  /** The program on the jump host, by the proxy that there is. */
+  online(args: readonly string[], options: RunOptions = {}): Promise<Running> {
+    return this.hosts.start("jump", args, { ...options, env: this.#jump });
+  }
+
+  /** An export of everything, on the jump host. */
   export(output: string, flags: readonly string[], options: RunOptions = {}): Promise<Running> {
     const args = ["export", "artifacts", "--output", output, "--include-packages", "--no-progress", ...flags];
-    return this.hosts.start("jump", args, { ...options, env: this.#jump });
+    return this.online(args, options);
   }
 
   /** The same as bytes, for a pipe that leads out of the jump host. */
@@ -82,14 +87,14 @@ export class AirGap {
   }
 
   /** Compares a registry with a release, not by the program's own means. */
-  async audit(version: string, { host, ca }: PrivateRegistry): Promise<Audit> {
+  async audit(version: string, { host, ca, namespaces }: PrivateRegistry): Promise<Audit> {
     const program = [process.execPath, join(import.meta.dir, "programs", "audit.ts")];
-    const args = [inventoryOf(this.hosts), version, `https://${host}`, ca];
+    const args = [inventoryOf(this.hosts), version, `https://${host}`, ca, JSON.stringify([...namespaces])];
     return JSON.parse(await this.hosts.output("air", [...program, ...args], { AUTHORIZATION: BASIC }));
   }
 
-  startRegistry(): Promise<PrivateRegistry> {
-    return PrivateRegistry.start(this.hosts, this.#port++, this.#authority);
+  startRegistry(namespaces?: Namespaces): Promise<PrivateRegistry> {
+    return PrivateRegistry.start(this.hosts, { port: this.#port++, authority: this.#authority, namespaces });
   }
 
   /** What a release consists of. */

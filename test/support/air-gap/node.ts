@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ContainerRuntime } from "./cri.ts";
 import type { Daemon, Hosts } from "./hosts.ts";
-import { BASIC, NAMESPACES, type PrivateRegistry } from "./private-registry.ts";
+import { BASIC, type PrivateRegistry } from "./private-registry.ts";
 
 export const NODE_TOOLS = ["containerd", "runc", "busybox"] as const;
 
@@ -70,8 +70,8 @@ state = "${folder}/state"
  * The files by which containerd finds public names in the mirror, as EKS Anywhere writes them on nodes.
  * Source: EKS Anywhere, pkg/clusterapi/config/hosts.toml.
  */
-export async function writeMirrors(folder: string, { host, ca }: PrivateRegistry): Promise<void> {
-  for (const [registry, namespace] of NAMESPACES) {
+export async function writeMirrors(folder: string, { host, ca, namespaces }: PrivateRegistry): Promise<void> {
+  for (const [registry, namespace] of namespaces) {
     const place = `host."https://${host}/v2/${namespace}"`;
     await mkdir(join(folder, registry), { recursive: true });
     await writeFile(

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Hosts } from "./hosts.ts";
-import { LOGIN, NAMESPACES, type PrivateRegistry } from "./private-registry.ts";
+import { LOGIN, type PrivateRegistry } from "./private-registry.ts";
 
 export const PODMAN_TOOLS = ["podman", "conmon", "runc", "catatonit"] as const;
 
@@ -68,8 +68,11 @@ export function settings({ folder }: Hosts): string {
 }
 
 /** The files by which podman finds public names in the mirror. Spec: containers-registries.conf(5). */
-export async function writeRegistries(folder: string, { host, ca }: PrivateRegistry): Promise<void> {
-  const tables = [...NAMESPACES].map(
+export async function writeRegistries(
+  folder: string,
+  { host, ca, namespaces }: PrivateRegistry,
+): Promise<void> {
+  const tables = [...namespaces].map(
     ([registry, namespace]) =>
       `[[registry]]\nlocation = "${registry}"\n[[registry.mirror]]\nlocation = "${host}/${namespace}"\n`,
   );

@@ -14,10 +14,20 @@ export const REGISTRY_LOGIN = {
 export const BASIC = `Basic ${Buffer.from(`${LOGIN.username}:${LOGIN.password}`).toString("base64")}`;
 
 /** Host in the Internet → where its repositories are in the private registry. */
-export const NAMESPACES: ReadonlyMap<string, string> = new Map([
+export type Namespaces = ReadonlyMap<string, string>;
+
+const NAMESPACES: Namespaces = new Map([
   [PUBLIC, "mirror"],
   [PRIVATE_PACKAGES, "curated"],
 ]);
+
+export interface PrivateRegistryOptions {
+  port: number;
+  /** For `MIRROR`. */
+  authority: Authority;
+  /** Default: one for each host. */
+  namespaces?: Namespaces | undefined;
+}
 
 /** Debian's docker-registry in the air gap: TLS by an authority of its own, and a password. */
 export class PrivateRegistry {
@@ -27,21 +37,23 @@ export class PrivateRegistry {
   readonly ca: string;
   /** Its storage. */
   readonly directory: string;
+  readonly namespaces: Namespaces;
   readonly #hosts: Hosts;
   readonly #config: string;
   #daemon: Daemon | undefined;
 
-  private constructor(hosts: Hosts, port: number, ca: string) {
+  private constructor(hosts: Hosts, { port, authority, namespaces = NAMESPACES }: PrivateRegistryOptions) {
     this.host = `${MIRROR}:${port}`;
-    this.ca = ca;
+    this.ca = authority.ca;
     this.directory = join(hosts.folder, "memory", `registry-${port}`);
+    this.namespaces = namespaces;
     this.#hosts = hosts;
     this.#config = join(hosts.folder, "air", `registry-${port}.yml`);
   }
 
-  /** `authority`: for `MIRROR`. */
-  static async start(hosts: Hosts, port: number, authority: Authority): Promise<PrivateRegistry> {
-    const registry = new PrivateRegistry(hosts, port, authority.ca);
+  static async start(hosts: Hosts, options: PrivateRegistryOptions): Promise<PrivateRegistry> {
+    const { port, authority } = options;
+    const registry = new PrivateRegistry(hosts, options);
     const path = join(hosts.folder, "air", "htpasswd");
     // The registry takes bcrypt only.
     const hash = await Bun.password.hash(LOGIN.password, { algorithm: "bcrypt", cost: 4 });
@@ -91,7 +103,7 @@ export class PrivateRegistry {
   async clusterFile(eksaVersion: string): Promise<string> {
     const [endpoint, port] = this.host.split(":");
     const ca = (await Bun.file(this.ca).text()).trim().replaceAll(/^/gm, "      ");
-    const namespaces = [...NAMESPACES].map(
+    const namespaces = [...this.namespaces].map(
       ([registry, namespace]) => `      - registry: ${registry}\n        namespace: ${namespace}\n`,
     );
     const text = `apiVersion: anywhere.eks.amazonaws.com/v1alpha1

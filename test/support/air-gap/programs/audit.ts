@@ -1,13 +1,14 @@
 /**
  * Compares a registry with what a release consists of, byte by byte, by plain requests.
- * usage: AUTHORIZATION=… audit.ts INVENTORY VERSION URL CA; prints how much it has checked, and what is wrong.
+ * usage: AUTHORIZATION=… audit.ts INVENTORY VERSION URL CA NAMESPACES; prints how much it has checked, and what is wrong.
  */
 import { readFile } from "node:fs/promises";
 import { partsOf } from "../../release.ts";
 import type { Inventory, Listed } from "../inventory.ts";
-import { NAMESPACES } from "../private-registry.ts";
+import type { Namespaces } from "../private-registry.ts";
 
-const [inventory = "", version = "", url = "", ca = ""] = process.argv.slice(2);
+const [inventory = "", version = "", url = "", ca = "", pairs = ""] = process.argv.slice(2);
+const namespaces: Namespaces = new Map(JSON.parse(pairs));
 const authorization = process.env.AUTHORIZATION ?? "";
 const tls = { ca: await readFile(ca, "utf8") };
 const accept = [
@@ -31,7 +32,7 @@ async function ask(path: string, digest: string, method: "GET" | "HEAD"): Promis
 
 async function check({ reference, digest, manifests, blobs }: Listed): Promise<void> {
   const { host, repository, tag } = partsOf(reference);
-  const base = `${NAMESPACES.get(host)}/${repository}`;
+  const base = `${namespaces.get(host)}/${repository}`;
   // What has no name is kept from garbage collectors by a tag.
   await ask(`${base}/manifests/${tag ?? digest.replace("sha256:", "")}`, digest, "GET");
   for (const each of manifests) await ask(`${base}/manifests/${each}`, each, "GET");
