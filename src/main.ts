@@ -55,7 +55,7 @@ async function run(
   const { print } = surroundings;
   // The same program under the name `eksctl-anywhere` is called as `eksctl anywhere …`.
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
-  if (words[0] === "--version") return print(VERSIONS);
+  if (words.length === 1 && words[0] === "--version") return print(VERSIONS);
   const { asksForHelp, commandHelp, rootHelp } = await import("./commands/arguments.ts");
   const name = Object.keys(COMMANDS).find((known) => startsWith(words, known.split(" ")));
   const command = name === undefined ? undefined : await COMMANDS[name]?.();
@@ -66,10 +66,18 @@ async function run(
   const { handOver } = await import("./commands/hand-over.ts");
   const call = await handOver(words, surroundings, Object.keys(COMMANDS));
   if (typeof call === "object") return handTo(call);
-  if (words.length === 0 || asksForHelp(words)) {
-    return print(rootHelp(ROOT, await allLines()));
-  }
-  throw await unknownCommand(words, call);
+  const lines = await allLines();
+  if (words.length === 0 || (asksForHelp(words) && isOfAll(words, lines)))
+    return print(rootHelp(ROOT, lines));
+  const { unknownCommand } = await import("./commands/unknown-command.ts");
+  throw unknownCommand(words, lines, call);
+}
+
+/** Nothing stands beside the flags for help but a word that commands begin with. */
+function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boolean {
+  const [word, ...others] = words.filter((word) => word !== "--help" && word !== "-h");
+  if (word === undefined) return true;
+  return others.length === 0 && word === words[0] && lines.some(({ name }) => name.startsWith(`${word} `));
 }
 
 /** A reader that has seen enough, as `head` has, is no failure. */
@@ -78,25 +86,15 @@ async function print(text: string): Promise<void> {
     await Bun.write(Bun.stdout, `${text}\n`);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
-    throw new Fault("cannot write the result to stdout", { cause: error });
+    throw new Fault("cannot write the result to stdout", {
+      cause: error,
+      hint: "see where stdout goes: what it is written to has to have room",
+    });
   }
 }
 
 function startsWith(words: readonly string[], name: readonly string[]): boolean {
   return name.every((word, index) => words[index] === word);
-}
-
-/** `child` is absent where somebody else might know the command. */
-async function unknownCommand(words: readonly string[], child: "absent" | undefined): Promise<Fault> {
-  const { nearest } = await import("./terminal/nearest.ts");
-  const flag = words.findIndex((word) => word.startsWith("-"));
-  const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ") || (words[0] ?? "");
-  const near = nearest(asked, Object.keys(COMMANDS));
-  return new Fault(`cannot run \`${asked}\`: there is no such command`, {
-    ...(child === "absent" && { cause: new Error("PATH has no `eksctl-anywhere` to hand it to either") }),
-    hint: near === undefined ? "see `eksa-airgap --help`" : `did you mean \`eksa-airgap ${near}\`?`,
-    kind: "usage",
-  });
 }
 
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */

@@ -50,7 +50,9 @@ export async function readGraph(tar: TarStream): Promise<PipeGraph> {
     if (!isNext || entry.size > MAX_MANIFEST_BYTES) throw otherOrder(tar, entry, expected);
     bytes += entry.size;
     if (bytes > MAX_GRAPH_BYTES) {
-      throw new Fault(`cannot read ${tar.name}: its manifests have more than ${MAX_GRAPH_BYTES} bytes`);
+      throw new Fault(`cannot read ${tar.name}: its manifests have more than ${MAX_GRAPH_BYTES} bytes`, {
+        hint: "save it as a plain tar in a file, and import that",
+      });
     }
     last = digest;
     graph.add(digest, await readManifest(tar, entry, { digest, expected }));
@@ -102,7 +104,11 @@ async function readManifest(
   { digest, expected }: { digest: Digest; expected: string },
 ): Promise<ReadManifest> {
   const bytes = await tar.read();
-  assertDigest(bytes, digest);
+  try {
+    assertDigest(bytes, digest);
+  } catch (cause) {
+    throw damaged(tar.name, `${expected} is broken`, cause);
+  }
   try {
     const manifest = parseManifest(bytes);
     return { manifest, bytes, descriptor: describe(manifest, digest, bytes.length) };

@@ -94,6 +94,7 @@ export class TarStream {
       const odd = piece.findIndex((byte) => byte !== 0);
       if (odd < 0 && padding <= MAX_PADDING) continue;
       throw new Fault(`cannot make sense of ${this.name}: something follows its end`, {
+        hint: "send the archive alone, as it was written",
         cause: new Fault(`the archive has ended, and there is more at byte ${start + Math.max(0, odd)}`),
         kind: "mismatch",
       });

@@ -62,5 +62,7 @@ function readPem(path: string, { what, holds }: { what: string; holds: string })
   }
   if (new RegExp(`^-----BEGIN (?:[A-Z]+ )?${holds}-----`, "m").test(text)) return text;
   const noun = holds === "CERTIFICATE" ? "certificate" : "key";
-  throw new Fault(`cannot read ${what} in ${path}: it holds no ${noun} in PEM form`);
+  throw new Fault(`cannot read ${what} in ${path}: it holds no ${noun} in PEM form`, {
+    hint: `give one that has the line \`-----BEGIN ${holds}-----\``,
+  });
 }

@@ -113,7 +113,10 @@ export async function runChild(
       stdio: ["inherit", "inherit", "inherit"],
     });
   } catch (cause) {
-    throw new Fault(`cannot run ${path}`, { cause });
+    throw new Fault(`cannot run ${path}`, {
+      cause,
+      hint: `see whether it is a program for this machine; \`${NAMED}\` names another`,
+    });
   }
   onStart((signal) => {
     if (!hasTerminalSent(signal)) child.kill(signal);

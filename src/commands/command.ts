@@ -1,3 +1,6 @@
+import { Fault } from "../oci/fault.ts";
+import { AnswerFault } from "../registry/answer.ts";
+import { describeFault } from "../terminal/fault.ts";
 import { createLog, type Log } from "../terminal/log.ts";
 import { createProgress, type Progress, progressMode } from "../terminal/progress.ts";
 import type { Screen } from "../terminal/screen.ts";
@@ -49,12 +52,26 @@ export function defineCommand<F extends Flags & typeof OUTPUT_FLAGS>(
         format: output.logFormat,
       });
       const mode = progressMode(screen, log, output);
-      await work({
-        ...surroundings,
-        values,
-        log,
-        progress: (title) => createProgress({ screen, log, mode, title }),
-      });
+      try {
+        await work({
+          ...surroundings,
+          values,
+          log,
+          progress: (title) => createProgress({ screen, log, mode, title }),
+        });
+      } catch (error) {
+        throw inWords(error, line.name);
+      }
     },
   };
+}
+
+/** What was on its way here in nobody's words, a registry's answer or the network's failure, gets those of the command. */
+function inWords(error: unknown, name: string): unknown {
+  if (error instanceof Fault && !(error instanceof AnswerFault)) return error;
+  const isExplained = describeFault(error).hints.length > 0;
+  return new Fault(`cannot finish \`${name}\``, {
+    cause: error,
+    ...(!isExplained && { hint: "run it again with `--verbosity 4`, which shows what came before" }),
+  });
 }

@@ -102,6 +102,7 @@ async function send(run: DeliveryRun, delivery: Delivery, placed: Plan): Promise
   report.obstacles(obstacles);
   failWith(log, obstacles, {
     message: `cannot ${verb} ${verb === "copy" ? "to" : "into"} ${name}: nothing has been sent`,
+    hint: "once that is put right, run the same command again",
     report: values.report,
   });
   const known = await delivery.known?.(placed);

@@ -43,7 +43,9 @@ async function withFiles(plan: Plan, roots: readonly Root[], source: Source): Pr
   const files = blobs.filter(({ descriptor }) => wanted.has(descriptor.digest));
   const bytes = files.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   if (bytes > MAX_TOTAL_BYTES) {
-    throw new Fault(`cannot read the Bundles in the archive: its files exceed ${MAX_TOTAL_BYTES} bytes`);
+    throw new Fault(`cannot read the Bundles in the archive: its files exceed ${MAX_TOTAL_BYTES} bytes`, {
+      hint: "no release has so many: see what it was exported from, and export it anew",
+    });
   }
   // Of what comes by once, nothing may have to wait for what is before it.
   if (source.isOnePass && files.some((file, index) => file !== blobs[index])) {
@@ -59,6 +61,11 @@ async function withFiles(plan: Plan, roots: readonly Root[], source: Source): Pr
 async function read(node: Node, source: Source): Promise<Uint8Array> {
   try {
     return Buffer.concat(await Array.fromAsync(verified(await source.open(node), node.descriptor)));
+  } catch (cause) {
+    throw new Fault("cannot read the Bundles in the archive", {
+      cause,
+      hint: "copy the archive again, or export it anew",
+    });
   } finally {
     source.settle?.(node);
   }

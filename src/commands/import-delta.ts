@@ -30,7 +30,12 @@ export async function findFoundation(
   const wanted = lacking.flatMap(({ descriptor }) => plan.nodes.get(descriptor.digest) ?? []);
   log.info(`looking in the target for ${wanted.length} blobs that the delta leaves to its base`);
   const repositories = new Set([...plan.nodes.values()].flatMap((node) => [...node.repositories]));
-  const known = await locate(registries, wanted, repositories);
+  const known = await locate(registries, wanted, repositories).catch((cause: unknown) => {
+    throw new Fault("cannot tell what the target has of the base that this delta builds on", {
+      cause,
+      hint: "import base and delta at once with `-i BASE -i DELTA`: then nothing is looked for",
+    });
+  });
   const absent = new Set(
     wanted.map(({ descriptor }) => descriptor.digest).filter((digest) => !known.has(digest)),
   );

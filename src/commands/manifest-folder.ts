@@ -37,7 +37,11 @@ export function localized(
   log: Log,
 ): TitledFile[] {
   const bundles = files.find(({ title }) => title === BUNDLES_TITLE);
-  if (bundles === undefined) throw new Fault(`cannot use ${source}: it holds no \`${BUNDLES_TITLE}\``);
+  if (bundles === undefined) {
+    throw new Fault(`cannot use ${source}: it holds no \`${BUNDLES_TITLE}\``, {
+      hint: "import the release again: what is there was not written by an import",
+    });
+  }
   const titles = new Set(files.map(({ title }) => title));
   const local = localizeBundles({ source: `${BUNDLES_TITLE} of ${source}`, bytes: bundles.bytes }, (title) =>
     titles.has(title) ? join(base, title) : undefined,

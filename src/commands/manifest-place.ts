@@ -41,6 +41,10 @@ export function readReference(uri: string): Reference {
   try {
     return parseReference(text);
   } catch (cause) {
-    throw new Fault("cannot use an `oci://` address", { cause, kind: "usage" });
+    throw new Fault("cannot use an `oci://` address", {
+      cause,
+      hint: "write it as `oci://HOST/REPOSITORY:TAG`",
+      kind: "usage",
+    });
   }
 }

@@ -57,7 +57,10 @@ function isOfPackages(plan: Plan, root: Root): boolean {
 function failureOf({ reference }: ImageArtifact, roots: ReadonlyMap<string, Root>): Failure | undefined {
   const what = formatReference(reference);
   const root = roots.get(what);
-  if (root === undefined) return { what, error: new Fault(`cannot find ${what} in the archive`) };
+  if (root === undefined) {
+    const hint = "download it again by the same Bundles, or give the one that it was downloaded by";
+    return { what, error: new Fault(`cannot find ${what}: it is not in the archive`, { hint }) };
+  }
   const { digest } = root.descriptor;
   if (reference.digest === undefined || [digest, root.original].includes(reference.digest)) return;
   const cause = new Error(`it is ${digest}, and the Bundles names ${reference.digest}`);

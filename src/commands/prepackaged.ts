@@ -33,9 +33,7 @@ function offeredTo({ values, log }: ExportRun, { release }: Collection): Prepack
   if (archive === undefined || archive.uri === "" || values.noPrepackaged) return;
   const { uri, sha256, sha512 } = archive;
   const name = displayUri(uri);
-  const why =
-    reasonToBuild(values) ??
-    (isHttp(uri) && URL.canParse(uri) ? undefined : "it is not at an `https://` URL");
+  const why = reasonToBuild(values) ?? reasonNotToAsk(uri);
   if (why !== undefined) {
     log.debug(1, `the ready-made archive ${name} is not used: ${why}`);
     return;
@@ -45,6 +43,12 @@ function offeredTo({ values, log }: ExportRun, { release }: Collection): Prepack
     return;
   }
   return { uri, ...(sha256 === undefined ? {} : { sha256 }), ...(sha512 === undefined ? {} : { sha512 }) };
+}
+
+function reasonNotToAsk(uri: string): string | undefined {
+  if (!isHttp(uri) || !URL.canParse(uri)) return "it is not at an `https://` URL";
+  // They would be written down beside the output, for a run that goes on with this one.
+  return displayUri(uri) === uri ? undefined : "its address holds a login or a query";
 }
 
 function reasonToBuild(values: ExportRun["values"]): string | undefined {

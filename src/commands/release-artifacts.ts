@@ -84,7 +84,7 @@ export const releaseArtifacts = defineCommand(LINE, async (run) => {
   log.info(`reading all of ${input}`);
   if (!(await matchesLayout(path, layOut(plan), signal))) {
     throw new Fault(`cannot offer ${input}: it is not what \`export artifacts\` writes`, {
-      hint: `\`eksa-airgap verify artifacts --input ${input}\` says what is wrong`,
+      hint: whatIsWrong(input),
       kind: "mismatch",
     });
   }
@@ -102,6 +102,10 @@ export const releaseArtifacts = defineCommand(LINE, async (run) => {
   log.info(`${entry.version} offers ${uri} in ${values.output ?? releaseManifest}`);
 });
 
+function whatIsWrong(input: string): string {
+  return `\`eksa-airgap verify artifacts --input ${input}\` says what is wrong`;
+}
+
 /** Everything in the archive. Fails where that is not, as far as can be told from it alone, what the release needs. */
 async function readPlan({ values, log }: ReleaseRun, path: string, entry: ReleaseEntry): Promise<Plan> {
   const { input } = values;
@@ -115,7 +119,12 @@ async function readPlan({ values, log }: ReleaseRun, path: string, entry: Releas
       report: false,
     });
     const { plan, failures } = await resolve(source, references, { jobs: 1 });
-    for (const { error } of failures) throw error;
+    for (const { reference, error } of failures) {
+      throw new Fault(`cannot offer ${input}: ${formatReference(reference)} in it is damaged`, {
+        cause: error,
+        hint: whatIsWrong(input),
+      });
+    }
     source.assertHolds(plan);
     return plan;
   } finally {
@@ -135,8 +144,11 @@ async function collectionIn(source: ArchiveSource, entry: ReleaseEntry) {
   const { files } = await unwrap(source, reference, BUNDLES_ARTIFACT_TYPE);
   const contents = new Map(files.map(({ title, bytes }) => [title, bytes]));
   const bytes = contents.get(BUNDLES_TITLE);
-  if (bytes === undefined)
-    throw new Fault(`cannot read ${name} in ${source.path}: it holds no \`${BUNDLES_TITLE}\``);
+  if (bytes === undefined) {
+    throw new Fault(`cannot read ${name} in ${source.path}: it holds no \`${BUNDLES_TITLE}\``, {
+      hint: "export the archive anew",
+    });
+  }
   const bundles = { source: `\`${BUNDLES_TITLE}\` in ${source.path}`, bytes };
   const collection = await collectArtifacts(bundles, async (_, title) => contents.get(title));
   const file = { title: RELEASE_TITLE, bytes: deriveRelease(entry) };

@@ -102,7 +102,10 @@ async function chooseByRelease(
     const file = { title: RELEASE_TITLE, bytes: deriveRelease(entry) };
     return { ...chosen, version, release: { entry, file }, published };
   } catch (cause) {
-    throw new Fault(`cannot read the Bundles of EKS Anywhere ${version}`, { cause });
+    throw new Fault(`cannot read the Bundles of EKS Anywhere ${version}`, {
+      cause,
+      hint: "name its Bundles with `--bundles-override SRC`",
+    });
   }
 }
 
@@ -221,7 +224,9 @@ async function onlyFile(uri: string, { network }: Reading): Promise<Uint8Array> 
   const { files } = await unwrap(new RegistrySource(network.registries), reference, undefined);
   const [file, ...others] = files;
   if (file !== undefined && others.length === 0) return file.bytes;
-  throw new Fault(`cannot read ${formatReference(reference)} as one file: it holds ${files.length}`);
+  throw new Fault(`cannot read ${formatReference(reference)} as one file: it holds ${files.length}`, {
+    hint: "name an artifact of one file there; one with a whole release goes with `--bundles-override`",
+  });
 }
 
 interface Unwrapped {
@@ -240,7 +245,9 @@ async function unwrapped(
   const contents = new Map(files.map((file) => [file.title, file.bytes]));
   const bytes = contents.get(title);
   if (bytes !== undefined) return { bytes, files: contents };
-  throw new Fault(`cannot read ${formatReference(reference)}: it holds no \`${title}\``);
+  throw new Fault(`cannot read ${formatReference(reference)}: it holds no \`${title}\``, {
+    hint: "export and push it again: what is there was not written by an import",
+  });
 }
 
 function readFile(place: Exclude<Place, { kind: "oci" }>, { network }: Reading): Promise<Uint8Array> {

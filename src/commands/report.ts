@@ -190,7 +190,10 @@ export class RunReport {
       renameSync(unfinished, this.#path);
     } catch (cause) {
       rmSync(unfinished, { force: true });
-      throw new Fault(`cannot write the report ${this.#path}`, { cause });
+      throw new Fault(`cannot write the report ${this.#path}`, {
+        cause,
+        hint: "choose a place that may be written to, with room",
+      });
     }
   }
 

@@ -2,7 +2,7 @@ import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import type { Bundles } from "./bundles.ts";
 import { classify, type Mention, mentionsOf, SKIP_REASONS } from "./classify.ts";
-import { throwAll } from "./failures.ts";
+import { MEND, throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages, parseImage } from "./images.ts";
 import { isKnownComponent, type Origin } from "./selection.ts";
 import { assertTitle } from "./titles.ts";
@@ -85,7 +85,7 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
           manifests.push({ kind, uri, title: titleOf(kubeVersion, mention), where, origins });
         } else skipped.push({ uri: displayUri(uri), reason: SKIP_REASONS[kind], where });
       } catch (cause) {
-        failures.push(new Fault(`cannot use ${where[0]}`, { cause }));
+        failures.push(new Fault(`cannot use ${where[0]}`, { cause, hint: MEND }));
       }
     }
   }
@@ -138,7 +138,9 @@ function mergeManifests(manifests: Iterable<ManifestArtifact>): ManifestArtifact
       for (const origin of manifest.origins) known.origins.push(origin);
     } else {
       const places = [known, manifest].map(({ uri, where }) => `${displayUri(uri)} at ${where[0]}`);
-      failures.push(new Fault(`cannot keep two files as ${manifest.title}: ${places.join(", ")}`));
+      failures.push(
+        new Fault(`cannot keep two files as ${manifest.title}: ${places.join(", ")}`, { hint: MEND }),
+      );
     }
   }
   throwAll("cannot name the manifests", failures);

@@ -74,7 +74,11 @@ export type AcceptBundles = (bundles: YamlFile) => void;
 export async function collectWrapped(name: string, files: readonly TitledFile[]): Promise<Collection> {
   const contents = new Map(files.map(({ title, bytes }) => [title, bytes]));
   const bytes = contents.get(BUNDLES_TITLE);
-  if (bytes === undefined) throw new Fault(`cannot read ${name}: it holds no \`${BUNDLES_TITLE}\``);
+  if (bytes === undefined) {
+    throw new Fault(`cannot read ${name}: it holds no \`${BUNDLES_TITLE}\``, {
+      hint: "export and import the release again",
+    });
+  }
   const bundles = { source: `the Bundles of ${name}`, bytes };
   const { manifests } = bundleArtifacts(parseBundles(bundles));
   const titles = new Map(manifests.map(({ uri, title }) => [uri, title]));
@@ -153,7 +157,12 @@ async function fetchManifests(
       total += bytes?.length ?? 0;
       contents.set(uri, bytes);
     } catch (cause) {
-      failures.push(new Fault(`cannot read ${displayUri(uri)}`, { cause }));
+      failures.push(
+        new Fault(`cannot read ${displayUri(uri)}`, {
+          cause,
+          hint: "check that it is there for this machine; `--mirror HOST=URL` reads a host from elsewhere",
+        }),
+      );
     }
   });
   throwAll("cannot read what the Bundles points to", failures);

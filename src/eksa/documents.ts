@@ -13,6 +13,7 @@ import {
 } from "yaml";
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
+import { MEND } from "./failures.ts";
 import { mergeKeys } from "./merge-keys.ts";
 import { assertBounded, MAX_DEPTH } from "./yaml-bounds.ts";
 
@@ -104,7 +105,9 @@ export function parseYamlDocuments(file: YamlFile): NumberedDocument[] {
   for (const document of new Composer({ ...OPTIONS, lineCounter: lines }).compose(tokens)) {
     number += 1;
     if (number > MAX_DOCUMENTS) {
-      throw new Fault(`cannot read ${file.source}: it holds more than ${MAX_DOCUMENTS} documents`);
+      throw new Fault(`cannot read ${file.source}: it holds more than ${MAX_DOCUMENTS} documents`, {
+        hint: MEND,
+      });
     }
     const source = `document ${number} of ${file.source}`;
     const content = toPlain(source, lines, () => document);
@@ -135,7 +138,7 @@ export function parseYamlSource(file: YamlFile): SourceTree {
 export function readAs<T>({ source, content }: NumberedDocument, type: DocumentType<T>): T {
   const wanted = `${type.kind} (${type.apiVersion})`;
   if (!isRecord(content)) {
-    throw new Fault(`cannot read ${source} as ${wanted}: it is not a YAML mapping`);
+    throw new Fault(`cannot read ${source} as ${wanted}: it is not a YAML mapping`, { hint: MEND });
   }
   if (!isOfType(content, type)) {
     throw new Fault(`cannot read ${source} as ${wanted}: it is ${describeKind(content)}`, {
@@ -145,7 +148,7 @@ export function readAs<T>({ source, content }: NumberedDocument, type: DocumentT
   const result = safeParse(type.schema, content);
   if (result.success) return result.output;
   const facts = result.issues.slice(0, MAX_ISSUES).map((issue) => describeIssue(issue, type.rephrase));
-  throw new Fault(`cannot read ${source} as ${wanted}`, { cause: new Error(facts.join("; ")) });
+  throw new Fault(`cannot read ${source} as ${wanted}`, { cause: new Error(facts.join("; ")), hint: MEND });
 }
 
 export function isOfType(content: unknown, { apiVersion, kind }: DocumentType<unknown>): boolean {
@@ -161,6 +164,7 @@ function decode({ source, bytes }: YamlFile): string {
   if (bytes.length > MAX_DOCUMENT_BYTES) {
     throw new Fault(
       `cannot read ${source}: ${bytes.length} bytes, where ${MAX_DOCUMENT_BYTES} are the limit`,
+      { hint: "no release has one so large: see what it is" },
     );
   }
   try {
@@ -168,7 +172,7 @@ function decode({ source, bytes }: YamlFile): string {
     assertBounded(text);
     return text;
   } catch (cause) {
-    throw new Fault(`cannot read ${source} as YAML`, { cause });
+    throw new Fault(`cannot read ${source} as YAML`, { cause, hint: MEND });
   }
 }
 
@@ -182,7 +186,7 @@ function toPlain(
   try {
     return checked(source, lines, parse).toJS({ ...options, maxAliasCount: MAX_ALIASES });
   } catch (cause) {
-    throw cause instanceof Fault ? cause : new Fault(`cannot read ${source} as YAML`, { cause });
+    throw cause instanceof Fault ? cause : new Fault(`cannot read ${source} as YAML`, { cause, hint: MEND });
   }
 }
 
@@ -194,7 +198,7 @@ function checked(source: string, lines: LineCounter, parse: () => Document): Doc
     assertPlain(document, lines);
     return document;
   } catch (cause) {
-    throw new Fault(`cannot read ${source} as YAML`, { cause });
+    throw new Fault(`cannot read ${source} as YAML`, { cause, hint: MEND });
   }
 }
 

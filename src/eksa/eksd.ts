@@ -4,7 +4,7 @@ import type { Reference } from "../oci/reference.ts";
 import { mergeSkipped, type Skipped } from "./artifacts.ts";
 import { absenceOf, SKIP_REASONS } from "./classify.ts";
 import { type DocumentType, parseYamlDocument, type YamlFile } from "./documents.ts";
-import { throwAll } from "./failures.ts";
+import { MEND, throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages, parseImage } from "./images.ts";
 import { displayUri } from "./uri.ts";
 
@@ -52,7 +52,7 @@ export function eksdArtifacts(file: YamlFile): { images: ImageArtifact[]; skippe
           });
         } else images.push({ kind: "image", reference: found, where });
       } catch (cause) {
-        failures.push(new Fault(`cannot use ${where[0]}`, { cause }));
+        failures.push(new Fault(`cannot use ${where[0]}`, { cause, hint: MEND }));
       }
     }
   }

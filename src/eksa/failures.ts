@@ -1,5 +1,8 @@
 import { Fault, type FaultKind, faultKind } from "../oci/fault.ts";
 
+/** What to do about a document that is not as it should be, whoever wrote it. */
+export const MEND = "correct the file and name the copy, or get it anew from whoever publishes it";
+
 /**
  * Fails with all of `failures` at once: a person mends ten URIs in one go, not in ten runs.
  * The cause is an `AggregateError` that holds each of them and names them a line each.

@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
-import { throwAll } from "./failures.ts";
+import { MEND, throwAll } from "./failures.ts";
 import type { Origin } from "./selection.ts";
 
 /** What a registry holds: an image, or what is kept like one. */
@@ -35,7 +35,10 @@ export function parseImage(uri: string, imageDigest: unknown): Reference {
   const digest: Digest = parseDigest(imageDigest);
   const reference = parseReference(name.includes("@") ? name : `${name}@${digest}`);
   if (reference.digest === digest) return reference;
-  throw new Fault(`cannot tell what \`${name}\` is: its imageDigest is ${digest}`, { kind: "mismatch" });
+  throw new Fault(`cannot tell what \`${name}\` is: its imageDigest is ${digest}`, {
+    hint: MEND,
+    kind: "mismatch",
+  });
 }
 
 /**
@@ -69,5 +72,8 @@ type Merging = ImageArtifact & { where: string[]; origins?: Origin[] };
 
 function ambiguous(name: string, first: ImageArtifact, second: ImageArtifact): Fault {
   const places = [first, second].map(({ reference, where }) => `${reference.digest} at ${where[0]}`);
-  return new Fault(`cannot tell which content ${name} is: ${places.join(", ")}`, { kind: "mismatch" });
+  return new Fault(`cannot tell which content ${name} is: ${places.join(", ")}`, {
+    hint: MEND,
+    kind: "mismatch",
+  });
 }

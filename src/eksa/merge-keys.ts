@@ -1,5 +1,6 @@
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
+import { MEND } from "./failures.ts";
 
 /** A merge of a merge of a merge multiplies; people write a few dozen fields. */
 const MAX_MERGED_FIELDS = 10_000;
@@ -21,11 +22,16 @@ export function mergeKeys(source: string, content: unknown): unknown {
     const fields = new Map(Object.entries(own).map(([key, value]) => [key, resolve(value)]));
     const merged = sources === undefined ? [] : [resolve(sources)].flat();
     for (const each of merged) {
-      if (!isRecord(each)) throw new Fault(`cannot read ${source}: \`<<\` does not name a mapping`);
+      if (!isRecord(each)) {
+        throw new Fault(`cannot read ${source}: \`<<\` does not name a mapping`, { hint: MEND });
+      }
       const others = Object.entries(each);
       budget -= others.length;
-      if (budget < 0)
-        throw new Fault(`cannot read ${source}: \`<<\` merges more than ${MAX_MERGED_FIELDS} fields`);
+      if (budget < 0) {
+        throw new Fault(`cannot read ${source}: \`<<\` merges more than ${MAX_MERGED_FIELDS} fields`, {
+          hint: MEND,
+        });
+      }
       for (const [key, value] of others) if (!fields.has(key)) fields.set(key, value);
     }
     return Object.fromEntries(fields);

@@ -34,7 +34,7 @@ export function mapReference(reference: Reference, target: Target): Reference {
   if (!isRepository(repository)) {
     throw new Fault(
       `cannot place ${formatReference(reference)}: \`${repository.slice(0, 300)}\` is not a repository name`,
-      repository.length > 255 ? { hint: "choose a shorter namespace" } : {},
+      { hint: repository.length > 255 ? "choose a shorter namespace" : "choose another namespace" },
     );
   }
   const mapped: Reference = { registry: target.registry, repository };
@@ -103,7 +103,11 @@ export function assertNoCollision(moves: readonly Move[]): void {
       const sources = [other, root].map(
         ({ reference, descriptor }) => `${formatReference(reference)} (${descriptor.digest})`,
       );
-      failures.push(new Fault(`cannot put two contents at ${name}: ${sources.join(" and ")}`));
+      failures.push(
+        new Fault(`cannot put two contents at ${name}: ${sources.join(" and ")}`, {
+          hint: "give their registries namespaces of their own, or leave one out when you export (`--exclude`)",
+        }),
+      );
     }
   }
   throwAll("cannot place everything at the target", failures);

@@ -6,7 +6,7 @@ import { parseReference, type Reference, repositoryName } from "../oci/reference
 import type { Bundles } from "./bundles.ts";
 import { absenceOf } from "./classify.ts";
 import { type DocumentType, parseYamlDocument, type YamlFile } from "./documents.ts";
-import { throwAll } from "./failures.ts";
+import { MEND, throwAll } from "./failures.ts";
 import { type ImageArtifact, parseImage } from "./images.ts";
 
 /** What a package bundle names. */
@@ -152,7 +152,7 @@ export function parsePackageBundle(file: YamlFile, stage: Stage): PackageBundle 
     try {
       work(where);
     } catch (cause) {
-      failures.push(new Fault(`cannot use ${where}`, { cause }));
+      failures.push(new Fault(`cannot use ${where}`, { cause, hint: MEND }));
     }
   };
   for (const [p, { source }] of spec.packages.entries()) {

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Fault } from "../oci/fault.ts";
+import { MEND } from "./failures.ts";
 import { displayUri, isHttp, schemeOf } from "./uri.ts";
 
 /**
@@ -35,7 +36,9 @@ export function createReader({
     if (schemeOf(uri) !== undefined || paths === "unresolved") return;
     const path = resolve(directory, uri);
     // A Bundles comes from elsewhere: what it names must not make us wait on a pipe or a terminal.
-    if (!(await stat(path)).isFile()) throw new Fault(`cannot read ${path}: it is not a file`);
+    if (!(await stat(path)).isFile()) {
+      throw new Fault(`cannot read ${path}: it is not a file`, { hint: MEND });
+    }
     return readLocal(path);
   };
 }
@@ -54,5 +57,7 @@ export async function readLocal(path: string): Promise<Uint8Array> {
 
 function bounded(bytes: Uint8Array, uri: string): Uint8Array {
   if (bytes.length <= MAX_FILE_BYTES) return bytes;
-  throw new Fault(`cannot read ${displayUri(uri)}: it is larger than ${MAX_FILE_BYTES} bytes`);
+  throw new Fault(`cannot read ${displayUri(uri)}: it is larger than ${MAX_FILE_BYTES} bytes`, {
+    hint: "no release has one so large: see what it is",
+  });
 }

@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import { type DocumentType, parseYamlDocument, parseYamlValues, type YamlFile } from "./documents.ts";
+import { MEND } from "./failures.ts";
 import {
   compareVersions,
   isLaterBuild,
@@ -162,7 +163,9 @@ function findRelease(releases: readonly ReleaseEntry[], wanted: string): Release
     if (version.build !== LATEST) continue;
     const own = readVersion(one.version);
     if (own === undefined) {
-      throw new Fault(`cannot find EKS Anywhere ${wanted}: \`${one.version}\` in the Release is no version`);
+      throw new Fault(`cannot find EKS Anywhere ${wanted}: \`${one.version}\` in the Release is no version`, {
+        hint: MEND,
+      });
     }
     if (!isSamePrerelease(version, own)) continue;
     if (latest === undefined || isLaterBuild(own, latest.version)) latest = { one, version: own };

@@ -1,12 +1,15 @@
 import { Fault } from "../oci/fault.ts";
 
+const RENAME = "have it published under another name";
+
 /**
  * A title is the path that a file gets below a folder of the consumer's choice.
  * Refuses what would leave that folder, or is not a path on every system.
  */
 export function assertTitle(title: string): void {
   const reason = defectOf(title);
-  if (reason !== undefined) throw new Fault(`cannot use \`${printable(title)}\` as a file name: ${reason}`);
+  if (reason === undefined) return;
+  throw new Fault(`cannot use \`${printable(title)}\` as a file name: ${reason}`, { hint: RENAME });
 }
 
 /** Refuses, besides, titles that would be one file, or a file and a folder, where case does not count. */
@@ -43,7 +46,9 @@ function fold(title: string): string {
 }
 
 function collision(title: string, other: string): Fault {
-  return new Fault(`cannot keep both \`${other}\` and \`${title}\`: they would be the same file somewhere`);
+  return new Fault(`cannot keep both \`${other}\` and \`${title}\`: they would be the same file somewhere`, {
+    hint: RENAME,
+  });
 }
 
 function printable(title: string): string {

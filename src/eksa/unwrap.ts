@@ -1,6 +1,6 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import { Fault } from "../oci/fault.ts";
+import { Fault, faultKind } from "../oci/fault.ts";
 import { parseManifest } from "../oci/manifest.ts";
 import type { Source } from "../oci/plan.ts";
 import { formatReference, type Reference, repositoryName } from "../oci/reference.ts";
@@ -20,6 +20,7 @@ export interface Unwrapped {
 }
 
 const CONCURRENCY = 4;
+const AGAIN = "import or push it again: what is held there is not what was written";
 /** All files of an artifact together; today's releases come to some 20 MiB. */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
@@ -39,6 +40,7 @@ export async function unwrap(
   if (artifactType !== undefined && type !== artifactType) {
     throw new Fault(`cannot read ${name}: it is another kind of artifact`, {
       cause: new Error(`expected ${artifactType}, found ${type || descriptor.mediaType}`),
+      hint: "check the repository and the tag",
     });
   }
   const layers = parseManifest(bytes).layers.map((layer) => ({ title: titleOf(layer), layer }));
@@ -72,7 +74,7 @@ function assertReadable(name: string, layers: readonly { title: string; layer: D
     const total = layers.reduce((sum, { layer }) => sum + layer.size, 0);
     if (total > MAX_TOTAL_BYTES) throw new Fault(`its files exceed ${MAX_TOTAL_BYTES} bytes`);
   } catch (cause) {
-    throw new Fault(`cannot read ${name} as YAML files`, { cause });
+    throw new Fault(`cannot read ${name} as YAML files`, { cause, hint: AGAIN });
   }
 }
 
@@ -82,6 +84,9 @@ async function readLayer(source: Source, reference: Reference, layer: Descriptor
   try {
     return Buffer.concat(await Array.fromAsync(verified(await source.open(node), layer)));
   } catch (cause) {
-    throw new Fault(`cannot read \`${titleOf(layer)}\` of ${formatReference(reference)}`, { cause });
+    throw new Fault(`cannot read \`${titleOf(layer)}\` of ${formatReference(reference)}`, {
+      cause,
+      ...(faultKind(cause) === "mismatch" && { hint: AGAIN }),
+    });
   }
 }

@@ -93,6 +93,7 @@ function tooSlow(url: URL, length: number, elapsed: number): NetworkError {
   return new NetworkError(`${redactUrl(url)} sent ${length} bytes in ${Math.round(elapsed / 1000)} s`, {
     code: "TOO_SLOW",
     retryable: true,
+    hint: "check the network between here and there, then run the same command again",
   });
 }
 
@@ -100,5 +101,6 @@ function tooLong(url: URL, limit: number): NetworkError {
   return new NetworkError(`${redactUrl(url)} answered with more than ${limit} bytes`, {
     code: "TOO_LONG",
     retryable: false,
+    hint: `see what answers for \`${url.host}\`: a proxy, or a page, in the place of what was asked for`,
   });
 }

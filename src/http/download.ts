@@ -75,6 +75,7 @@ function cutShort(url: URL, offset: number, size: number): NetworkError {
   return new NetworkError(`${redactUrl(url)} ended after ${offset} bytes of ${size}`, {
     code: "CUT_SHORT",
     retryable: true,
+    hint: "check the network between here and there, then run the same command again",
   });
 }
 
@@ -97,5 +98,6 @@ function wrongRange(url: URL): NetworkError {
   return new NetworkError(`${redactUrl(url)} sent another range than the one asked for`, {
     code: "WRONG_RANGE",
     retryable: true,
+    hint: `see what answers for \`${url.host}\`: a cache before it may mix up the parts of a file`,
   });
 }

@@ -35,5 +35,6 @@ function notGzip(url: URL): NetworkError {
   return new NetworkError(`${redactUrl(url)} answered with a body that cannot be decompressed`, {
     code: "ENCODING",
     retryable: false,
+    hint: `see what answers for \`${url.host}\`: a proxy or a cache before it may spoil what it compresses`,
   });
 }

@@ -6,6 +6,8 @@ interface Explanation {
   retryable: boolean;
 }
 
+const CHECK_NETWORK = "check the network between here and there, then run the same command again";
+
 /** What the runtime's error codes mean; anything not listed is taken for a passing network fault. */
 const EXPLANATIONS: Record<string, Explanation> = {
   ConnectionRefused: {
@@ -13,13 +15,17 @@ const EXPLANATIONS: Record<string, Explanation> = {
     hint: "is it running, and is the port right?",
     retryable: true,
   },
-  FailedToOpenSocket: { says: "cannot be reached", retryable: true },
+  FailedToOpenSocket: { says: "cannot be reached", hint: CHECK_NETWORK, retryable: true },
   ENOTFOUND: {
     says: "has no address",
     hint: "check the spelling and this machine's name resolution",
     retryable: true,
   },
-  ECONNRESET: { says: "closed the connection", retryable: true },
+  ECONNRESET: {
+    says: "closed the connection",
+    hint: "see whether something in between, a firewall or a proxy, does not let it through",
+    retryable: true,
+  },
   EPROTO: {
     // The runtime tells a server without TLS and one that turns us away by the same code.
     says: "does not complete a TLS handshake",
@@ -59,7 +65,7 @@ function explainOf(subject: string, error: unknown, hints: Record<string, string
   const code = isCertificate ? "CERTIFICATE" : (ALIASES[raw] ?? raw);
   const known = EXPLANATIONS[code];
   const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
-  const hint = CERTIFICATE_HINTS[raw] ?? hints[code] ?? known?.hint;
+  const hint = CERTIFICATE_HINTS[raw] ?? hints[code] ?? (known === undefined ? CHECK_NETWORK : known.hint);
   const detail = isCertificate ? ` (${raw})` : "";
   return new NetworkError(`${subject} ${fact}${detail}`, {
     code,

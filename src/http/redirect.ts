@@ -51,10 +51,14 @@ function redirected(request: HttpRequest, location: string): HttpRequest {
   return { ...request, url, headers: Object.fromEntries(headers), from: request.url };
 }
 
-function refused(url: URL, why: string, hint?: string): NetworkError {
+function refused(
+  url: URL,
+  why: string,
+  hint = `see what answers for \`${url.host}\`: its settings, or those of a proxy before it, name a place that is none`,
+): NetworkError {
   return new NetworkError(`${redactUrl(url)} cannot be followed: ${why}`, {
     code: "REDIRECT",
     retryable: false,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
   });
 }

@@ -12,6 +12,8 @@ import { Fault } from "./fault.ts";
 /** Registries refuse larger ones on push. distribution `handlers/manifests.go`: 4 MiB. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
+const PUSH_AGAIN = "have it pushed again by a client that keeps to the specification";
+
 /** A manifest or an index, read but not changed: its raw bytes stay what counts. */
 export interface Manifest {
   /** The true type: the document's own field, else inferred from its shape. */
@@ -40,7 +42,9 @@ export interface ManifestBytes {
  */
 export function parseManifest(bytes: Uint8Array): Manifest {
   if (bytes.length > MAX_MANIFEST_BYTES) {
-    throw new Fault(`cannot read a manifest of ${bytes.length} bytes: the limit is ${MAX_MANIFEST_BYTES}`);
+    throw new Fault(`cannot read a manifest of ${bytes.length} bytes: the limit is ${MAX_MANIFEST_BYTES}`, {
+      hint: PUSH_AGAIN,
+    });
   }
   const document = parseDocument(bytes, "a manifest");
   if (document.schemaVersion === 1) {
@@ -83,9 +87,9 @@ function parseDocument(bytes: Uint8Array, what: string): Record<string, unknown>
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new Fault(`cannot read ${what}: it is not JSON`, { cause });
+    throw new Fault(`cannot read ${what}: it is not JSON`, { cause, hint: PUSH_AGAIN });
   }
-  if (!isRecord(value)) throw new Fault(`cannot read ${what}: it is not a JSON object`);
+  if (!isRecord(value)) throw new Fault(`cannot read ${what}: it is not a JSON object`, { hint: PUSH_AGAIN });
   return value;
 }
 
@@ -93,12 +97,14 @@ function mediaTypeOf(document: Record<string, unknown>): string {
   const { mediaType } = document;
   if (typeof mediaType === "string" && mediaType !== "") {
     if (isManifestType(mediaType)) return mediaType;
-    throw new Fault(`cannot carry a manifest of type \`${mediaType.slice(0, 100)}\``);
+    throw new Fault(`cannot carry a manifest of type \`${mediaType.slice(0, 100)}\``, { hint: PUSH_AGAIN });
   }
   // OCI made the field optional; the shape then tells. Docker's types always carry it.
   if (Array.isArray(document.manifests)) return MEDIA_TYPE.ociIndex;
   if (isRecord(document.config) && Array.isArray(document.layers)) return MEDIA_TYPE.ociManifest;
-  throw new Fault("cannot read a manifest: it is neither an image manifest nor an index");
+  throw new Fault("cannot read a manifest: it is neither an image manifest nor an index", {
+    hint: PUSH_AGAIN,
+  });
 }
 
 /**
@@ -122,20 +128,27 @@ function assertUnambiguous(document: Record<string, unknown>, mediaType: string)
 
 function descriptors(value: unknown, field: string): Descriptor[] {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw new Fault(`cannot read a manifest: \`${field}\` is not a list`);
+  if (!Array.isArray(value))
+    throw new Fault(`cannot read a manifest: \`${field}\` is not a list`, { hint: PUSH_AGAIN });
   return value.map((item, index) => parseDescriptor(item, `${field}[${index}]`));
 }
 
 /** Fails naming `where`; keeps only the fields that mean something to us. */
 export function parseDescriptor(value: unknown, where: string): Descriptor {
-  if (!isRecord(value)) throw new Fault(`cannot read a manifest: \`${where}\` is not a descriptor`);
+  if (!isRecord(value))
+    throw new Fault(`cannot read a manifest: \`${where}\` is not a descriptor`, { hint: PUSH_AGAIN });
   const { mediaType, digest, size, platform, annotations, artifactType, urls } = value;
-  if (typeof mediaType !== "string") throw new Fault(`cannot read a manifest: \`${where}\` has no mediaType`);
+  if (typeof mediaType !== "string")
+    throw new Fault(`cannot read a manifest: \`${where}\` has no mediaType`, { hint: PUSH_AGAIN });
   if (typeof digest !== "string" || !isDigest(digest)) {
-    throw new Fault(`cannot read a manifest: the digest of \`${where}\` is not one that can be checked`);
+    throw new Fault(`cannot read a manifest: the digest of \`${where}\` is not one that can be checked`, {
+      hint: PUSH_AGAIN,
+    });
   }
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-    throw new Fault(`cannot read a manifest: the size of \`${where}\` is not a number of bytes`);
+    throw new Fault(`cannot read a manifest: the size of \`${where}\` is not a number of bytes`, {
+      hint: PUSH_AGAIN,
+    });
   }
   const descriptor: Descriptor = { mediaType, digest, size };
   if (typeof artifactType === "string") descriptor.artifactType = artifactType;

@@ -108,12 +108,21 @@ function hintFor(
         return `log in again with \`${login}\`, or give the account the right to do this`;
       }
       return "give the account the right to do this, or log in as another; some registries say so of a full quota, too";
+    case 404:
+    case 410:
+      // Of the API's own addresses the caller knows what should be there.
+      return url.pathname.startsWith("/v2/")
+        ? undefined
+        : `check the address: \`${url.host}\` has nothing there`;
     case 413:
       return "raise the body size that the proxy before the registry allows";
+    case 408:
+    case 425:
     case 429:
       return "wait a little and run the same command again, or lower `--jobs`";
     default:
-      return status >= 500 ? "look at the registry's own log, then run the same command again" : undefined;
+      if (status >= 500) return "look at the registry's own log, then run the same command again";
+      return method === "GET" ? `ask whoever runs \`${url.host}\` why it refuses this` : undefined;
   }
 }
 

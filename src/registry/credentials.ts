@@ -29,6 +29,7 @@ const ConfigFile = v.object({
 type ConfigFile = v.InferOutput<typeof ConfigFile>;
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
+const LOG_IN_AGAIN = "log in again with `docker login` or `podman login`, or remove the file";
 /** The key that Docker Hub's login goes by, and the hosts it is for. */
 const DOCKER_HUB_KEY = "https://index.docker.io/v1/";
 const DOCKER_HUB_HOSTS = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
@@ -115,13 +116,13 @@ function readConfig(path: string): ConfigFile {
     throw new Fault(`cannot read the credentials in ${path}`, { cause });
   }
   if (text.length > MAX_FILE_BYTES)
-    throw new Fault(`cannot read the credentials in ${path}: it is too large`);
+    throw new Fault(`cannot read the credentials in ${path}: it is too large`, { hint: LOG_IN_AGAIN });
   try {
     return v.parse(ConfigFile, JSON.parse(text));
   } catch {
     // The parser's own message could quote a password.
     throw new Fault(`cannot read the credentials in ${path}: it is not a docker or podman login file`, {
-      hint: "log in again with `docker login` or `podman login`, or remove the file",
+      hint: LOG_IN_AGAIN,
     });
   }
 }

@@ -14,7 +14,9 @@ export function nextPage({ headers }: Response, url: URL): URL | undefined {
   if (target === undefined) return;
   const next = URL.canParse(target, url.href) ? new URL(target, url) : undefined;
   if (next?.origin === url.origin) return next;
-  throw new Fault(`cannot read a list to its end: ${url.host} says that it goes on somewhere else`);
+  throw new Fault(`cannot read a list to its end: ${url.host} says that it goes on somewhere else`, {
+    hint: `see what answers for \`${url.host}\`: a registry, or a proxy or page before it`,
+  });
 }
 
 /** Of several `rel` the first counts. */

@@ -63,7 +63,12 @@ function readList(bytes: Uint8Array | undefined, tag: string): ReferrersList {
   const { mediaType, manifests } = parseManifest(bytes);
   const document: unknown = JSON.parse(new TextDecoder().decode(bytes));
   if (mediaType !== MEDIA_TYPE.ociIndex || !isRecord(document)) {
-    throw new Fault(`cannot write the tag \`${tag}\`: it should be a list of referrers, and is ${mediaType}`);
+    throw new Fault(
+      `cannot write the tag \`${tag}\`: it should be a list of referrers, and is ${mediaType}`,
+      {
+        hint: "delete that tag in the registry, if nobody needs it",
+      },
+    );
   }
   const raw: unknown[] = Array.isArray(document.manifests) ? document.manifests : [];
   const entries = manifests.map((entry, index) => Object.assign({}, raw[index], { digest: entry.digest }));
@@ -93,5 +98,7 @@ function encodeList({ document, entries }: ReferrersList, added: Descriptor): Ui
   const index = { ...head, ...document, manifests: [...entries, added] };
   const bytes = new TextEncoder().encode(JSON.stringify(index));
   if (bytes.length <= MAX_MANIFEST_BYTES) return bytes;
-  throw new Fault(`cannot write a list of ${bytes.length} bytes: registries take ${MAX_MANIFEST_BYTES}`);
+  throw new Fault(`cannot write a list of ${bytes.length} bytes: registries take ${MAX_MANIFEST_BYTES}`, {
+    hint: "delete in the registry what signs or describes it, and nobody needs",
+  });
 }

@@ -62,7 +62,10 @@ export async function sendManifest(target: UploadTarget, manifest: NamedManifest
   warnOf(response, url, target.warn);
   const stored = response.headers.get("docker-content-digest");
   if (stored !== null && stored !== digest) {
-    throw new Fault(`cannot keep ${digest}: ${url.host} stored it as ${stored}`, { kind: "mismatch" });
+    throw new Fault(`cannot keep ${digest}: ${url.host} stored it as ${stored}`, {
+      hint: whoAnswers(url.host),
+      kind: "mismatch",
+    });
   }
   // A host that answers 200 to everything is no registry; a tag is what everybody will come for.
   if (response.status !== 201 || !isDigest(reference)) await assertStored(target, manifest, url.host);
@@ -79,8 +82,12 @@ async function assertStored(
   const others =
     found === undefined || isDigest(reference) ? "" : "; or whether another run set this tag, too";
   throw new Fault(`cannot keep ${digest}: ${host} took it, and holds ${found ?? "nothing"} in its place`, {
-    hint: `see what answers for \`${host}\`: a registry, or a proxy or page before it${others}`,
+    hint: `${whoAnswers(host)}${others}`,
   });
+}
+
+function whoAnswers(host: string): string {
+  return `see what answers for \`${host}\`: a registry, or a proxy or page before it`;
 }
 
 function lostContent(digest: Digest, fault: unknown): unknown {

@@ -2,7 +2,7 @@ import { readBounded } from "../http/body.ts";
 import { download } from "../http/download.ts";
 import { MANIFEST_MEDIA_TYPES } from "../oci/descriptor.ts";
 import { type Digest, digestOf, isDigest } from "../oci/digest.ts";
-import { causes, Fault } from "../oci/fault.ts";
+import { causes, Fault, faultKind } from "../oci/fault.ts";
 import { describe, MAX_MANIFEST_BYTES, type ManifestBytes, parseManifest } from "../oci/manifest.ts";
 import type { ByteStream, Node, Source } from "../oci/plan.ts";
 import {
@@ -151,6 +151,9 @@ function pull(repository: string): Scope[] {
 function hintFor(cause: unknown): string | undefined {
   if (cause instanceof AnswerFault && cause.status === 404) {
     return "check that it is published there; with `--mirror`, that the mirror has it";
+  }
+  if (faultKind(cause) === "mismatch") {
+    return "see what answers there: a proxy or a cache in between may change what it passes on";
   }
   return;
 }

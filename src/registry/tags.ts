@@ -9,9 +9,24 @@ import { nextPage } from "./next-page.ts";
 const MAX_PAGES = 1000;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 const MAX_TAGS = 100_000;
+const NAME_ONE = "with a version that is named, e.g. by `--eksa-version`, nothing has to be listed";
 
 /** Every tag of a repository; none where there is no such repository. Spec: distribution-spec, "Listing Tags". */
 export async function listTags(
+  registries: Registries,
+  place: Pick<Reference, "registry" | "repository">,
+): Promise<string[]> {
+  try {
+    return await readTags(registries, place);
+  } catch (cause) {
+    throw new Fault(`cannot list the tags of ${place.registry}/${place.repository}`, {
+      cause,
+      hint: NAME_ONE,
+    });
+  }
+}
+
+async function readTags(
   registries: Registries,
   { registry, repository }: Pick<Reference, "registry" | "repository">,
 ): Promise<string[]> {
@@ -21,9 +36,7 @@ export async function listTags(
   let url: URL | undefined = await client.urlOf({ kind: "listTags", repository });
   for (let page = 1; url !== undefined; page++) {
     if (page > MAX_PAGES || tags.size > MAX_TAGS) {
-      throw new Fault(
-        `cannot list the tags of ${registry}/${repository}: after ${tags.size} there is no end`,
-      );
+      throw new Error(`after ${tags.size} there is no end`);
     }
     const asked: URL = url;
     const { response, found } = await wholeAnswer(
@@ -51,6 +64,9 @@ async function readPage(response: Response, url: URL): Promise<string[]> {
     if (!Array.isArray(tags)) throw new Error("it has no `tags`");
     return tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
   } catch (cause) {
-    throw new Fault(`cannot read what ${url.host} lists as tags`, { cause });
+    throw new Fault(`cannot read what ${url.host} lists as tags`, {
+      cause,
+      hint: `see what answers for \`${url.host}\`: a registry, or a proxy or page before it`,
+    });
   }
 }

@@ -105,7 +105,9 @@ function realmOf({ challenge, challengedUrl, registry }: TokenServer): URL {
   const realm = URL.canParse(text, challengedUrl.href) ? new URL(text, challengedUrl) : undefined;
   if (realm !== undefined && (realm.protocol === "https:" || challengedUrl.protocol === "http:"))
     return realm;
-  throw new Fault(`cannot log in to ${registry}: its token server is not on https`);
+  throw new Fault(`cannot log in to ${registry}: its token server is not on https`, {
+    hint: "let the registry's settings name its token server by https",
+  });
 }
 
 async function readToken(response: Response, { method, url }: { method: string; url: URL }): Promise<Token> {
@@ -115,7 +117,9 @@ async function readToken(response: Response, { method, url }: { method: string; 
   const value = answer.success ? answer.output.token || answer.output.access_token : undefined;
   // The body is not quoted: half a token is a secret too.
   if (!answer.success || value === undefined || !/^[\x20-\x7e]+$/.test(value)) {
-    throw new Fault(`cannot read the answer of ${url.host}: it holds no token`);
+    throw new Fault(`cannot read the answer of ${url.host}: it holds no token`, {
+      hint: `see what answers for \`${url.host}\`: a token server, or a proxy or page before it`,
+    });
   }
   const life = Math.max(answer.output.expires_in ?? 0, SHORTEST_LIFE);
   return { value, usableUntil: Date.now() + (life - RENEW_EARLY) * 1000 };

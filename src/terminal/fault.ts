@@ -1,6 +1,7 @@
 import { causes, type FaultKind, faultKind } from "../oci/fault.ts";
 import { sanitize } from "./sanitize.ts";
 import { type Painting, paint } from "./style.ts";
+import { systemHint } from "./system-hints.ts";
 
 /** Foreign text longer than this says nothing more to a person. */
 const LONGEST_TEXT = 2000;
@@ -33,7 +34,8 @@ export function describeFault(error: unknown): FaultText {
   for (const fact of facts) {
     if (![message, ...because].some((said) => said.includes(fact))) because.push(fact);
   }
-  const hints = chain.map(hintOf).filter((hint) => hint !== undefined);
+  const said = chain.map(hintOf).filter((hint) => hint !== undefined);
+  const hints = said.length > 0 ? said : chain.flatMap((link) => systemHint(link) ?? []);
   return { message, because, hints: [...new Set(hints)], kind: faultKind(error) };
 }
 

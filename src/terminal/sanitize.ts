@@ -17,6 +17,8 @@ const MASK = "REDACTED";
 const URL_WITH_QUERY = /\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"'`<>]*\?)([^\s"'`<>]+)/gi;
 /** Up to the last `@` before the path, as a careless password may hold one itself. */
 const USERINFO = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"'`<>]*@/gi;
+/** The same without a scheme; what looks so and is none is a tag before a digest. */
+const BARE_USERINFO = /(?<![^\s"'`(<=,/])([^\s"'`(<>:@/\\=,]+:)[^\s"'`<>/\\]+@(?!sha(?:256|512):)(?=[\w[])/g;
 const SIGNED_PARAMETER =
   /([?&;](?:x-(?:amz|goog)-[a-z-]+|signature|sig|policy|key-pair-id|verify|[a-z_]*token|[a-z_]*secret|password)=)[^&\s"'`<>]+/gi;
 const ASSIGNED_SECRET =
@@ -51,6 +53,7 @@ export function sanitizeLine(text: string): string {
 function redact(text: string): string {
   return text
     .replaceAll(USERINFO, `$1${MASK}@`)
+    .replaceAll(BARE_USERINFO, `$1${MASK}@`)
     .replaceAll(URL_WITH_QUERY, (_, head: string, query: string) => head + redactQuery(query))
     .replaceAll(SIGNED_PARAMETER, `$1${MASK}`)
     .replaceAll(ASSIGNED_SECRET, `$1${MASK}`)

@@ -89,7 +89,9 @@ export function assertOneDigestAName(roots: readonly Root[]): void {
     const name = formatReference(reference);
     const other = taken.get(name);
     if (other !== undefined && other !== descriptor.digest) {
-      throw new Fault(`cannot give the name ${name} to two contents: ${other} and ${descriptor.digest}`);
+      throw new Fault(`cannot give the name ${name} to two contents: ${other} and ${descriptor.digest}`, {
+        hint: "leave one of them out knowingly with `--exclude REFERENCE`",
+      });
     }
     taken.set(name, descriptor.digest);
   }
@@ -106,7 +108,10 @@ function visit(descriptor: Descriptor, repository: RepositoryName, growing: Grow
   if (seen !== undefined) {
     if (seen.descriptor.size !== descriptor.size) {
       const sizes = `one manifest gives it ${seen.descriptor.size} bytes, another ${descriptor.size}`;
-      throw new Fault(`cannot trust ${descriptor.digest}: ${sizes}`, { kind: "mismatch" });
+      throw new Fault(`cannot trust ${descriptor.digest}: ${sizes}`, {
+        hint: "have what is wrong published anew, or leave it out of the export with `--exclude REFERENCE`",
+        kind: "mismatch",
+      });
     }
     spread(nodes, descriptor.digest, repository);
     return;

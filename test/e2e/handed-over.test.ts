@@ -200,8 +200,8 @@ describe("which program is the other one", () => {
 
   test("a slip in a command of ours is not for it, nor is one of ours behind a flag", async () => {
     expectFailure(await run(["export", "artefacts"]), 2, "did you mean `eksa-airgap export artifacts`?");
-    expectFailure(await run(["-v", "4", "list", "images"]), 2, "cannot run");
-    expectFailure(await run(["--verbose"]), 2, "cannot run");
+    expectFailure(await run(["-v", "4", "list", "images"]), 2, "cannot use `-v` before the command");
+    expectFailure(await run(["--verbose"]), 2, "cannot use `--verbose` without a command");
     await expect(child.argv()).rejects.toThrow();
   });
 });

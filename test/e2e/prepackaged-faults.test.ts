@@ -84,6 +84,19 @@ describe("an archive that cannot be had is built, and that is said", () => {
       await stage.expectBuilt("out.tar");
     }
   });
+
+  test("its address holds what must not be written down", async () => {
+    const offered = await textOf("offered.yaml");
+    for (const address of [`${TARBALL}?sig=s3cret`, TARBALL.replace("//", "//robot:s3cret@")]) {
+      await stage.write("other.yaml", offered.replace(TARBALL, address));
+      const result = await stage.run(...stage.args("out.tar", "other.yaml", ["--force", "-v", "1"]));
+      expect(result, result.stderr).toMatchObject({ status: 0, stdout: "" });
+      expect(result.stderr).toContain(`${TARBALL} is not used: its address holds a login or a query`);
+      expect(result.stderr).not.toContain("s3cret");
+      expect(stage.asked).toEqual([]);
+      await stage.expectBuilt("out.tar");
+    }
+  });
 });
 
 describe("an archive that is wrong ends with 4, and gets no final name", () => {

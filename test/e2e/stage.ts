@@ -110,7 +110,7 @@ export class Stage {
   }
 }
 
-/** What a failure looks like: the exit code, stderr in our form, stdout left alone. */
+/** What a failure looks like: the exit code, what, why and what to do about it on stderr, stdout left alone. */
 export function expectFailure(
   { status, stdout, stderr }: RunResult,
   code: number,
@@ -124,6 +124,12 @@ export function expectFailure(
   const errors = stderr.split("\n").filter((line) => line.startsWith("error:"));
   expect(errors.length).toBeGreaterThan(0);
   for (const line of errors) expect(line).toMatch(/^error: cannot .*[^.]$/);
+  // A mistake in the line is its own reason: `--force` given twice.
+  const unexplained = stderr
+    .split(/^(?=error:)/m)
+    .filter((text) => !/^(?:error: .*: | {2}because:)/m.test(text));
+  if (code !== 2) expect(unexplained.filter((text) => text.startsWith("error:"))).toEqual([]);
+  expect(stderr).toMatch(/^ {2}hint: /m);
   const facts = stderr.split("\n").filter((line) => /^ *(?:because|hint):/.test(line));
   for (const line of facts) expect(line).toMatch(/^ {2}(?:because|hint): \S.*[^.]$/);
   // Nothing of the program's own inside.

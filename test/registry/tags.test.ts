@@ -76,6 +76,6 @@ describe("the tags of a repository", () => {
       const headers = { link: `</v2/a/b/tags/list?last=${++page}>; rel="next"` };
       return Response.json({ tags: [`t${page}`] }, { headers });
     });
-    expect((await faultOf(() => list())).message).toContain("there is no end");
+    expect(textOf(await faultOf(() => list()))).toContain("there is no end");
   });
 });

@@ -34,6 +34,15 @@ describe("one fault", () => {
     );
   });
 
+  test("of the system says what to do only where nobody nearer does", () => {
+    const cause = Object.assign(new Error("no space left"), { code: "ENOSPC" });
+    expect(describeFault(new Fault("cannot write", { cause })).hints).toEqual(["make room there"]);
+    const known = new Fault("cannot write", { cause, hint: "name another disk" });
+    expect(describeFault(known).hints).toEqual(["name another disk"]);
+    const other = Object.assign(new Error("odd"), { code: "toString" });
+    expect(describeFault(new Fault("cannot write", { cause: other })).hints).toEqual([]);
+  });
+
   test("does not repeat a cause that the line above already quotes", () => {
     const cause = new Error("no such file");
     expect(describeFault(new Fault("cannot open a.tar: no such file", { cause })).because).toEqual([]);
