@@ -114,13 +114,15 @@ export class RegistryClient {
     request: HttpRequest,
     scopes: readonly Scope[],
   ): Promise<{ response: Response; authorization: string | undefined }> {
-    const authorization = await this.#auth.header(scopes);
-    const response = await this.#sendAs(authorization, request);
-    const isNews = response.status === 401 && this.#auth.learn(response, request.url, authorization);
-    const other = isNews ? await this.#auth.header(scopes) : authorization;
-    if (other === authorization) return { response, authorization };
-    await discard(response, request.url);
-    return { response: await this.#sendAs(other, request), authorization: other };
+    let authorization = await this.#auth.header(scopes);
+    for (let renewals = 0; ; renewals += 1) {
+      const response = await this.#sendAs(authorization, request);
+      const isNews = response.status === 401 && this.#auth.learn(response, request.url, authorization);
+      const other = isNews && renewals < MOST_RENEWALS ? await this.#auth.header(scopes) : authorization;
+      if (other === authorization) return { response, authorization };
+      await discard(response, request.url);
+      authorization = other;
+    }
   }
 
   /** What a login was refused, if everybody may have it; else the refusal. A 404 may only be hiding it. */
@@ -222,6 +224,8 @@ function hintFor({ protocol }: URL, { status, message }: AnswerFault): string {
   return "check the host and the port; a path in the address is a namespace, not part of the API's";
 }
 
+/** Of a request's authorization: the first token it gets may be another request's, and end in that very moment. */
+const MOST_RENEWALS = 2;
 const DOCKER_HUB = "docker.io";
 /** Its API is not where its name points to. */
 const API_HOSTS: Record<string, string> = { [DOCKER_HUB]: "registry-1.docker.io" };
