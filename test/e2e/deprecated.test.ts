@@ -202,7 +202,12 @@ describe("`import images`", () => {
     const another = await image({ seed: "another" });
     const lacking = new Map([...stage.release.artifacts, ["public.ecr.aws/lost:v1", another]]);
     const missing = await importInto(target, images, await localBundles(releaseOf(lacking).yaml));
-    expectFailure(missing, 1, "cannot find public.ecr.aws/lost:v1: it is not in the archive", "nothing has been sent");
+    expectFailure(
+      missing,
+      1,
+      "cannot find public.ecr.aws/lost:v1: it is not in the archive",
+      "nothing has been sent",
+    );
     const other = new Map([...stage.release.artifacts, [FIRST, another]]);
     const different = await importInto(target, images, await localBundles(releaseOf(other).yaml));
     expectFailure(
