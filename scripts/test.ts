@@ -8,6 +8,9 @@ const bin = (name: string) => resolve(root, "node_modules", ".bin", name);
 /** Milliseconds for one test: a machine that is busy with others is slow, a test that hangs is not missed. */
 const TEST_LIMIT = 60_000;
 
+/** Lines of what a failed test said that are shown again. */
+const MOST_SAID = 60;
+
 interface Count {
   passed: number;
   failed: number;
@@ -52,8 +55,23 @@ async function suite(args: string[]): Promise<Count> {
   const count: Count = { passed: number("pass"), failed: number("fail"), skipped: number("skip") };
   // A run that broke off, e.g. in a file that does not load, is a failure even if no test says so.
   if (status !== 0 && count.failed === 0) count.failed = 1;
+  for (const failure of failuresOf(text)) console.log(`\nonce more, of what failed:\n${failure}`);
   if (count.passed === 0 && count.failed === 0) count.failed = 1;
   return count;
+}
+
+/** What each failed test said, once more: thousands of lines may have come after it. */
+function failuresOf(text: string): string[] {
+  const failures: string[] = [];
+  let said: string[] = [];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("(fail) ")) failures.push([...said.slice(-MOST_SAID), line].join("\n"));
+    // The list at the end has the names only.
+    if (/^\d+ tests? failed:$/.test(line)) break;
+    if (/^\((pass|fail|skip|todo)\) /.test(line)) said = [];
+    else said.push(line);
+  }
+  return failures;
 }
 
 const args = process.argv.slice(2);

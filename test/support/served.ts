@@ -28,6 +28,8 @@ export interface Served {
   absent: Set<Digest>;
   /** What is done before a layer is answered; it never is where this never ends. */
   before: ((digest: Digest) => Promise<void> | undefined) | undefined;
+  /** Resolves once what was sent before, also by a run that was killed since, is in `asked`. */
+  settle(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -61,6 +63,8 @@ export async function serveRelease(images: Readonly<Record<string, readonly Uint
     asked,
     absent,
     before: undefined,
+    // Connections are served in the order they came in.
+    settle: async () => void (await fetch(`${online.registry.url}/v2/`, { keepalive: false })),
     stop: () => online.stop(),
   };
   return served;
