@@ -1,10 +1,11 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { namesMirror } from "../eksa/cluster.ts";
+import { namesMirror, seemsToNameMirror } from "../eksa/cluster.ts";
 import { PUBLIC_REGISTRY } from "../eksa/mirror.ts";
 import { readLocal } from "../eksa/reader.ts";
 import { Fault } from "../oci/fault.ts";
+import { describeFault } from "../terminal/fault.ts";
 import { createLog, type Log } from "../terminal/log.ts";
 import { asksForHelp } from "./arguments.ts";
 import { type Call, childEnvironment, findChild, versionOfChild } from "./child.ts";
@@ -36,8 +37,8 @@ export async function handOver(
   if (path === undefined) return "absent";
   const call: Call = { path, argv, environment: childEnvironment(environment, path), directory };
   if (command === undefined || filename === undefined || asksForHelp(argv)) return call;
-  if (!(await hasMirror(resolve(directory, filename)))) return call;
   const log = createLog({ screen });
+  if (!(await hasMirror(resolve(directory, filename), log))) return call;
   const { name, flag, goesOnline } = command;
   if (goesOnline) {
     log.warn(
@@ -67,11 +68,22 @@ function isForChild(words: readonly string[], own: readonly string[]): boolean {
   });
 }
 
-/** What cannot be read is left to the child to complain of; what can be read once, as a pipe, to read. */
-async function hasMirror(path: string): Promise<boolean> {
+/** What cannot be read is left to the child, which may be less strict; what can be read once, as a pipe, to read. */
+async function hasMirror(path: string, log: Log): Promise<boolean> {
   if (!(await stat(path).catch(() => undefined))?.isFile()) return false;
   const bytes = await readLocal(path).catch(() => undefined);
-  return bytes !== undefined && namesMirror({ source: path, bytes });
+  if (bytes === undefined) return false;
+  const file = { source: path, bytes };
+  try {
+    return namesMirror(file);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const { message, because } = describeFault(error);
+    if (seemsToNameMirror(file)) {
+      log.warn(`no manifests are taken from a mirror: ${[message, ...because].join(": ")}`);
+    }
+    return false;
+  }
 }
 
 /** The path of the Bundles; undefined where the mirror stands for other registries alone. */

@@ -140,14 +140,14 @@ export function parseClusterMirror(file: YamlFile): ClusterMirror {
   };
 }
 
-/** Whether there is a mirror to read; a file that is no YAML has none. */
+/** Whether there is a mirror to read. Fails on a file that cannot be read as YAML. */
 export function namesMirror(file: YamlFile): boolean {
-  try {
-    return parseYamlDocuments(file).some((one) => isOfType(one.content, CLUSTER) && hasMirror(one));
-  } catch (error) {
-    if (error instanceof Fault) return false;
-    throw error;
-  }
+  return parseYamlDocuments(file).some((one) => isOfType(one.content, CLUSTER) && hasMirror(one));
+}
+
+/** Whether a file that cannot be read as YAML looks as if there were a mirror in it. */
+export function seemsToNameMirror({ bytes }: YamlFile): boolean {
+  return Buffer.from(bytes).includes("registryMirrorConfiguration:");
 }
 
 /** What EKS Anywhere says of a mistake, which is what people look for. Source: `validateMirrorConfig`. */

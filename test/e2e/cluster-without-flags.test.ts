@@ -204,6 +204,15 @@ describe("a cluster with a mirror needs no flag", () => {
     await expect(child.argv()).rejects.toThrow();
   });
 
+  test("a file that the child may read, and we do not, is handed over with a warning", async () => {
+    const file = await clusterFile({ spec: "\n  podIamConfig: {" });
+    const { stderr } = await run(["create", "cluster", "-f", file]);
+    expect(stderr).toContain("warning: no manifests are taken from a mirror: cannot read");
+    expect(await child.argv()).toEqual(["create", "cluster", "-f", file]);
+    await writeFile(join(work, file), "{[\n");
+    expect((await run(["create", "cluster", "-f", file])).stderr).not.toContain("warning");
+  });
+
   test("a mirror that is not for public.ecr.aws is left alone", async () => {
     const file = await clusterFile({ lines: "\n    ociNamespaces: [{registry: quay.io, namespace: q}]" });
     const { stderr } = await run(["create", "cluster", "-f", file]);

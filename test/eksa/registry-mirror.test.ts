@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { stringify } from "yaml";
-import { namesMirror, parseClusterMirror } from "../../src/eksa/cluster.ts";
+import { namesMirror, parseClusterMirror, seemsToNameMirror } from "../../src/eksa/cluster.ts";
 import { parseImage } from "../../src/eksa/images.ts";
 import { mapReference } from "../../src/eksa/mirror.ts";
 import { hostOf, portOf } from "../../src/eksa/target.ts";
 import { digestOf } from "../../src/oci/digest.ts";
+import { Fault } from "../../src/oci/fault.ts";
 import type { Reference } from "../../src/oci/reference.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 
@@ -202,9 +203,13 @@ describe("the mirror is found in what `generate clusterconfig` writes", () => {
     expect(namesMirror(yaml(...documents))).toBe(false);
   });
 
-  test("what is no YAML has none", () => {
-    expect(namesMirror({ source: "x", bytes: new TextEncoder().encode("{[") })).toBe(false);
-    expect(namesMirror({ source: "x", bytes: Uint8Array.of(0xff) })).toBe(false);
+  test("of what is no YAML it cannot be told, but for the word", () => {
+    for (const bytes of [new TextEncoder().encode("{["), Uint8Array.of(0xff)]) {
+      expect(() => namesMirror({ source: "x", bytes })).toThrow(Fault);
+      expect(seemsToNameMirror({ source: "x", bytes })).toBe(false);
+    }
+    const bytes = new TextEncoder().encode("{[\n  registryMirrorConfiguration:\n");
+    expect(seemsToNameMirror({ source: "x", bytes })).toBe(true);
   });
 
   test.each(["", "~", "null"])("an `eksaVersion: %s` is none", (text) => {
