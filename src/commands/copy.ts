@@ -39,7 +39,22 @@ export type CopyRun = Run<typeof LINE.flags>;
 
 export const COPY_FLAGS = LINE.flags;
 
-export const copyArtifacts = defineCommand(LINE, async (run) => runCopy(run, await readTarget(run)));
+export const copyArtifacts = defineCommand(LINE, async (run) => {
+  const destination = await readTarget(run);
+  await runCopy(ofClustersRelease(run, destination), destination);
+});
+
+/** The cluster that names the target says of which release it is, where nothing else does. */
+function ofClustersRelease(run: CopyRun, { eksaVersion }: Destination): CopyRun {
+  const { values, log } = run;
+  if (eksaVersion === undefined || values.eksaVersion !== undefined || values.bundlesOverride !== undefined) {
+    return run;
+  }
+  log.info(
+    `EKS Anywhere ${eksaVersion}, the release of ${values.filename} (\`--eksa-version\` names another)`,
+  );
+  return { ...run, values: { ...values, eksaVersion } };
+}
 
 export async function runCopy(run: CopyRun, destination: Destination): Promise<void> {
   const { values, log, directory } = run;

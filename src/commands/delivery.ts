@@ -1,4 +1,4 @@
-import { assertPlaces, type MirrorSecurity, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
+import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan, Source } from "../oci/plan.ts";
@@ -16,10 +16,11 @@ import type { Surroundings } from "./command.ts";
 import { failWith, lostArtifacts } from "./failures.ts";
 import { type LatestRelease, latestRelease, settleLatest } from "./latest-release.ts";
 import { formatMapping } from "./mapping.ts";
+import { nodeSecurity } from "./node-security.ts";
 import type { RunReport } from "./report.ts";
 import { type Destination, greet } from "./target.ts";
 
-export type DeliveryRun = Pick<Surroundings, "print" | "signal"> & {
+export type DeliveryRun = Pick<Surroundings, "print" | "signal" | "environment"> & {
   log: Log;
   values: {
     jobs: number;
@@ -27,6 +28,8 @@ export type DeliveryRun = Pick<Surroundings, "print" | "signal"> & {
     dryRun: boolean;
     report: string | undefined;
     filename: string | undefined;
+    caFile: string | undefined;
+    insecure: boolean;
   };
 };
 
@@ -73,18 +76,8 @@ export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<voi
     values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
   );
   const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
-  const security = values.filename === undefined ? {} : securityOf(destination);
+  const security = nodeSecurity(run, destination);
   await run.print(mirrorConfiguration(destination.target, registriesOfOrigin, security).trimEnd());
-}
-
-/** What a cluster says of its mirror stays so. */
-function securityOf({ authorities, authenticate, unchecked }: Destination): MirrorSecurity {
-  const skipVerify = unchecked !== undefined;
-  return {
-    authenticate: authenticate === true,
-    skipVerify,
-    ...(authorities === undefined ? {} : { authorities }),
-  };
 }
 
 interface Sent extends TransferResult {

@@ -1,5 +1,5 @@
 import { existsSync, type Stats, statSync } from "node:fs";
-import { dirname, join, resolve as resolvePath } from "node:path";
+import { basename, dirname, join, resolve as resolvePath } from "node:path";
 import { matchesLayout } from "../archive/compare.ts";
 import { type Delta, type Layout, layOut } from "../archive/layout.ts";
 import { indexesOf, volumeName, volumesOf } from "../archive/volumes.ts";
@@ -150,10 +150,17 @@ async function exportTo(run: ExportRun, { progress, report, ...options }: Export
     await writeArchive(run, { workplace, begun, plan, notes, delta, layout, ...origin, listener, note });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
-    log.info(`wrote ${values.output} (${formatBytes(layout.size)})`);
+    log.info(`wrote ${namesOf(values, layout)} (${formatBytes(layout.size)})`);
   } finally {
     workplace.release();
   }
+}
+
+/** What is there in the end: one file, or volumes. */
+function namesOf({ output, splitSize }: ExportRun["values"], { size }: Layout): string {
+  const [first, ...others] = volumesOf(output, size, splitSize).map(({ path }) => path);
+  const last = others.at(-1);
+  return last === undefined ? `${first}` : `${first} to ${basename(last)}`;
 }
 
 interface Resolving {

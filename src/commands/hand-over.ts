@@ -129,7 +129,9 @@ async function askVersion({ path, environment }: Call, log: Log): Promise<string
   const directory = await mkdtemp(join(tmpdir(), "eksa-airgap-version-"));
   log.info(`asking ${path} for its version`);
   try {
-    return await versionOfChild({ path, environment, directory });
+    const version = await versionOfChild({ path, environment, directory });
+    if (version === undefined) log.info(`${path} has not said its version (\`version -o json\`)`);
+    return version;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

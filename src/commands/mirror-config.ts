@@ -5,11 +5,11 @@ import { type Runtime, type RuntimeFiles, type RuntimeMirror, runtimeFiles } fro
 import { Fault } from "../oci/fault.ts";
 import { type Credentials, targetCredentials } from "../registry/credentials.ts";
 import { defineCommandLine } from "./arguments.ts";
-import { readAuthorities } from "./certificates.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { CLUSTER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { writeFolder } from "./folder.ts";
 import { refuseStdin } from "./held.ts";
+import { nodeSecurity } from "./node-security.ts";
 import { type Destination, nameTarget } from "./target.ts";
 
 const LINE = defineCommandLine({
@@ -60,24 +60,16 @@ export const generateMirrorConfig = defineCommand(LINE, async (run) => {
   const { values, environment } = run;
   const destination = await nameTarget(run);
   refuseStdin(values.input, "read");
-  const authorities = authoritiesOf(run, destination);
-  const login = targetCredentials(environment);
-  const isAuthenticated =
-    values.filename === undefined ? login !== undefined : destination.authenticate === true;
-  const mirror = {
-    target: destination.target,
-    registries: registriesOf(values.input),
-    skipVerify: values.insecure || destination.unchecked !== undefined,
-    ...(authorities === undefined ? {} : { authorities }),
-  };
-  if (isAuthenticated && login === undefined && values.format === "containerd")
-    throw withoutLogin(destination);
+  const { authenticate = false, ...security } = nodeSecurity(run, destination);
+  const { target } = destination;
+  const registries = registriesOf(values.input);
+  const login = authenticate ? targetCredentials(environment) : undefined;
+  if (authenticate && login === undefined && values.format === "containerd") throw withoutLogin(destination);
   if (values.format === "cluster") {
-    const { target, registries, ...security } = mirror;
-    const text = mirrorConfiguration(target, registries, { ...security, authenticate: isAuthenticated });
+    const text = mirrorConfiguration(target, registries, { ...security, authenticate });
     return give(run, { folder: undefined, files: new Map([[CLUSTER_FILE, text]]) });
   }
-  await giveRuntime(run, values.format, { ...mirror, ...(isAuthenticated ? { login } : {}) });
+  await giveRuntime(run, values.format, { target, registries, ...security, login });
 });
 
 /** A saved login would do here, but not for the nodes. */
@@ -97,15 +89,6 @@ function registriesOf(inputs: readonly string[]): Set<string> {
   } finally {
     source.close();
   }
-}
-
-function authoritiesOf(
-  { values, environment }: MirrorConfigRun,
-  { authorities }: Destination,
-): string | undefined {
-  const files = [values.caFile, environment.EKSA_REGISTRY_MIRROR_CA].flatMap((path) => path || []);
-  const all = [authorities ?? [], files.map(readAuthorities)].flat().map((pem) => `${pem.trim()}\n`);
-  return all.length === 0 ? undefined : [...new Set(all)].join("");
 }
 
 async function giveRuntime(

@@ -109,7 +109,9 @@ class ManifestMirror {
     const importing = `eksa-airgap import artifacts --input artifacts.tar ${this.#destination.flag}`;
     return new Fault(`cannot find ${what} in ${this.name}`, {
       cause: new Error(tags.length === 0 ? "it holds none" : `it holds ${listOf(tags)}`),
-      hint: `import them: \`${exporting}\` where there is a network, then \`${importing}\``,
+      hint: tags.includes(tagOfVersion(`v${version}`))
+        ? `did you mean \`v${version}\`?`
+        : `import them: \`${exporting}\` where there is a network, then \`${importing}\``,
     });
   }
 

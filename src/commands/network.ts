@@ -64,7 +64,8 @@ export interface Network {
 const USER_AGENT = `eksa-airgap/${BUILD}`;
 /** The verbosity that shows every request. */
 const SHOW_REQUESTS = 4;
-const RETRY = { attempts: 5, firstDelay: 500, longestDelay: 30_000 };
+/** About six seconds; of who was there before, about three quarters of a minute. */
+const RETRY = { attempts: 5, attemptsWhileAway: 8, firstDelay: 500, longestDelay: 30_000 };
 
 export function openNetwork(options: NetworkOptions): Network {
   const { log } = options;

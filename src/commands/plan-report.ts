@@ -1,7 +1,8 @@
-import { existsSync, statfsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Layout } from "../archive/layout.ts";
+import { hasRoom, type Room, roomFor } from "../archive/room.ts";
 import { volumesOf } from "../archive/volumes.ts";
+import { partials } from "../archive/workplace.ts";
 import type { Skipped, UnknownComponent } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import type { Plan } from "../oci/plan.ts";
@@ -40,14 +41,18 @@ export function formatPlan(
     return `stays whole: ${formatReference(reference)} (${reason})`;
   });
   const folder = dirname(resolve(output));
-  const free = output !== "-" && existsSync(folder) ? statfsSync(folder) : undefined;
+  const room = output === "-" ? undefined : roomFor(partials(resolve(output), layout, { splitSize }));
   const totals = [
     `${count(plan.roots.length, "artifact")}, ${formatBytes(planBytes(plan))} in ${plan.nodes.size} blobs and manifests`,
     ...leftOut(plan, layout),
     `archive: ${layout.size} bytes (${formatBytes(layout.size)})${inVolumes(output, layout, splitSize)}`,
-    ...(free === undefined ? [] : [`free in ${folder}: ${formatBytes(free.bavail * free.bsize)}`]),
+    ...(room === undefined ? [] : [`free in ${folder}: ${formatBytes(room.free)}${shortOf(room)}`]),
   ];
   return [...artifacts, ...left, ...floating, ...strange, ...unpruned, ...totals].join("\n");
+}
+
+function shortOf(room: Room): string {
+  return hasRoom(room) ? "" : `, which is too little: ${formatBytes(room.needed)} are needed`;
 }
 
 function inVolumes(output: string, { size }: Layout, splitSize: number | undefined): string {

@@ -2,7 +2,7 @@ import type { Delta } from "../archive/layout.ts";
 import { ArchiveSource } from "../archive/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
-import type { Plan } from "../oci/plan.ts";
+import type { Node, Plan } from "../oci/plan.ts";
 import { resolve } from "../transfer/resolve.ts";
 import type { ExportRun } from "./export.ts";
 
@@ -33,6 +33,10 @@ export async function deltaOf(
     }
   }
   log.info(`left out: ${held.size} blobs that are in ${since.join(", ")}`);
+  const isNew = ([digest, { kind }]: [Digest, Node]) =>
+    kind === "blob" && !documents.has(digest) && !held.has(digest);
+  if (![...plan.nodes].some(isNew))
+    log.warn("nothing in this delta is new: is it the release that is meant (`--eksa-version`)?");
   // In the order of the plan, whatever that of the bases.
   return { bases: [...bases].sort(), leftOut: [...plan.nodes.keys()].filter((digest) => held.has(digest)) };
 }

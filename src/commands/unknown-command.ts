@@ -7,6 +7,7 @@ type Known = Pick<CommandLine, "name" | "hidden">;
 /** What may stand in the place of a command. */
 const ALONE = ["--help", "-h", "--version"];
 const SEE_HELP = "see `eksa-airgap --help`";
+const BRING_CHILD = `if it is one of EKS Anywhere's, put its \`eksctl-anywhere\` on PATH, or name that in EKSCTL_ANYWHERE; else ${SEE_HELP}`;
 
 /** `child` is absent where somebody else might know the command. */
 export function unknownCommand(
@@ -20,8 +21,9 @@ export function unknownCommand(
   const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ");
   const meant = meantBy(asked, known).map((name) => `\`eksa-airgap ${name}\``);
   return new Fault(`cannot run \`${asked}\`: there is no such command`, {
-    ...(child === "absent" && { cause: new Error("PATH has no `eksctl-anywhere` to hand it to either") }),
-    hint: meant.length === 0 ? SEE_HELP : `did you mean ${meant.join(" or ")}?`,
+    ...(child === "absent" && { cause: new Error("PATH has no other `eksctl-anywhere` to hand it to") }),
+    hint:
+      meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : child === "absent" ? BRING_CHILD : SEE_HELP,
     kind: "usage",
   });
 }

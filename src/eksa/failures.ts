@@ -1,7 +1,7 @@
 import { Fault, type FaultKind, faultKind } from "../oci/fault.ts";
 
 /** What to do about a document that is not as it should be, whoever wrote it. */
-export const MEND = "correct the file and name the copy, or get it anew from whoever publishes it";
+export const MEND = "correct the file; of one that somebody publishes, name a corrected copy, or get it anew";
 
 /**
  * Fails with all of `failures` at once: a person mends ten URIs in one go, not in ten runs.

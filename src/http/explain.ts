@@ -34,7 +34,7 @@ const EXPLANATIONS: Record<string, Explanation> = {
   },
   CERTIFICATE: {
     says: "shows a certificate that this machine does not trust",
-    hint: "give the authority that signed it with `--ca-file FILE`",
+    hint: "give the authority that signed it with `--ca-file FILE`; of a cluster's mirror it belongs into `caCertContent`",
     retryable: false,
   },
 };

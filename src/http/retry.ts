@@ -6,6 +6,8 @@ import { NetworkError, type Transport } from "./transport.ts";
 export interface RetryPolicy {
   /** Tries in all, the first included. */
   attempts: number;
+  /** The same where a host that has answered before is away for a while, e.g. is started anew. Default: `attempts`. */
+  attemptsWhileAway?: number;
   /** Milliseconds before the second try; doubles with each one after. */
   firstDelay: number;
   /** No wait that we choose ourselves is longer, in milliseconds. */
@@ -29,24 +31,28 @@ interface RetryNotice {
   about?: string;
 }
 
+/** What stands before a server says so of it; it does not of itself. */
+const AWAY_STATUSES = new Set([502, 503, 504]);
+const AWAY_CODES = new Set(["ConnectionRefused", "FailedToOpenSocket", "ENOTFOUND"]);
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** A server that asks for more than this is as good as down for a change window: milliseconds. */
 export const LONGEST_RETRY_AFTER = 10 * 60_000;
 
 /**
  * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
- * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again.
+ * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again. `mostTries`: by the last error.
  */
 export async function retried<T>(
   policy: RetryPolicy,
   what: () => string,
   attempt: () => Promise<T>,
+  mostTries: (error: unknown) => number = () => policy.attempts,
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      if (policy.signal.aborted || tries >= policy.attempts || !isRetryable(error)) throw error;
+      if (policy.signal.aborted || tries >= mostTries(error) || !isRetryable(error)) throw error;
       await pause(policy, { what, error, tries });
     }
   }
@@ -64,6 +70,11 @@ export class PassingStatus extends Error {
     this.status = status;
     this.retryAfter = retryAfter;
   }
+}
+
+function isAway(error: unknown): boolean {
+  if (error instanceof PassingStatus) return AWAY_STATUSES.has(error.status);
+  return error instanceof NetworkError && AWAY_CODES.has(error.code);
 }
 
 export function isRetryable(error: unknown): boolean {
@@ -90,8 +101,11 @@ export async function pause(
  * handed on at once: the throttle below has waited as long as there was hope.
  */
 export function retrying(next: Transport, policy: RetryPolicy): Transport {
+  const { attempts, attemptsWhileAway = attempts } = policy;
+  const known = new Set<string>();
   return async (request) => {
     if (request.retry === "none") return next(request);
+    const { host } = request.url;
     let last: Response | undefined;
     try {
       return await retried(
@@ -103,10 +117,12 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
           last = undefined;
           const response = await next(request);
           const passing = passingStatus(response);
+          if (passing === undefined) known.add(host);
           if (passing === undefined || passing.status === 429) return response;
           last = response;
           throw passing;
         },
+        (error) => (known.has(host) && isAway(error) ? attemptsWhileAway : attempts),
       );
     } catch (error) {
       if (last !== undefined && error instanceof PassingStatus) return last;

@@ -99,7 +99,7 @@ function hintFor(
   switch (status) {
     case 401:
       if (login !== undefined) return `log in with \`${login}\``;
-      return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well";
+      return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well; where that is done, the password is wrong, or the account may not do this";
     case 403:
       // The ping brings no login that could be changed.
       if (url.pathname === formatEndpoint({ kind: "ping" }).path) return;

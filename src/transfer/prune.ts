@@ -94,7 +94,7 @@ function entriesKept(
 
 function withoutMatch(wanted: readonly Platform[], platforms: readonly Platform[]): Fault {
   const [asked, found] = [wanted, platforms].map((list) => [...new Set(list.map(formatPlatform))].join(", "));
-  return new Fault(`cannot find ${asked} in it: it is for ${found}`);
+  return new Fault(`cannot find ${asked} in the image: it is for ${found}`);
 }
 
 function knownManifests({ nodes }: Plan): Map<Digest, KnownManifest> {

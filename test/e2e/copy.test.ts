@@ -113,7 +113,7 @@ describe("a copy from one registry to another", () => {
     expect(result.status, result.stderr).toBe(0);
     const [endpoint, port] = target.host.split(":");
     expect(result.stdout).toBe(
-      `registryMirrorConfiguration:\n  endpoint: ${endpoint}\n  port: "${port}"\n  ociNamespaces:\n    - registry: ${HOST}\n      namespace: eksa\n`,
+      `registryMirrorConfiguration:\n  endpoint: ${endpoint}\n  port: "${port}"\n  ociNamespaces:\n    - registry: ${HOST}\n      namespace: eksa\n  authenticate: true\n`,
     );
     expect(result.stderr).toContain("copied 3 artifacts");
     expect(await missingIn(target)).toEqual([]);

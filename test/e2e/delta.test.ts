@@ -3,7 +3,7 @@ import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layer, multiArchImage, type TestContent } from "../support/content.ts";
-import { executable, runExecutable } from "../support/executable.ts";
+import { executable, type RunResult, runExecutable } from "../support/executable.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { type OnlineRelease, partsOf, putOnline, type Release, releaseOf } from "../support/release.ts";
 import { listTar, readFromTar } from "../support/tar.ts";
@@ -61,13 +61,15 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function exportOf(release: Release, output: string, ...flags: string[]): Promise<void> {
+async function exportOf(release: Release, output: string, ...flags: string[]): Promise<RunResult> {
   const bundles = join(folder, `${Bun.hash(release.yaml)}.yaml`);
   await writeFile(bundles, release.yaml);
   const place = await putOnline(release);
   online.push(place);
   const args = ["export", "artifacts", "-o", output, "--bundles-override", bundles, ...place.mirrors];
-  expect(await runExecutable([...args, ...flags])).toMatchObject({ status: 0, stdout: "" });
+  const result = await runExecutable([...args, ...flags]);
+  expect(result).toMatchObject({ status: 0, stdout: "" });
+  return result;
 }
 
 async function startTarget(options: TestRegistryOptions = {}): Promise<TestRegistry> {
@@ -156,6 +158,13 @@ describe("a delta", () => {
     await copyFile(base, moving);
     expect(await run()).toMatchObject({ status: 0 });
     expect(await Bun.file(output).bytes()).toEqual(await Bun.file(delta).bytes());
+  });
+
+  test("warns where nothing in it is new", async () => {
+    const [same, newer] = [join(folder, "same.tar"), join(folder, "newer.tar")];
+    const warning = "warning: nothing in this delta is new";
+    expect((await exportOf(next, same, "--since", whole)).stderr).toContain(warning);
+    expect((await exportOf(next, newer, "--since", base)).stderr).not.toContain(warning);
   });
 
   test("never replaces its base", async () => {

@@ -91,17 +91,20 @@ test("`import-images` sends what the cluster's versions need to where its nodes 
   expect(repositories.filter((name) => /bundles|release-manifest/.test(name))).toEqual([]);
 });
 
-test("`import-images` takes the release that the cluster names, and needs a mirror in it", async () => {
-  const target = await stage.startSecureTarget();
-  await clusterFor(target, "  eksaVersion: v0.25.0\n");
-  const line = "exec eksctl anywhere import-images --filename cluster.yaml";
-  expectFailure(
-    await stage.run(line),
-    2,
-    "cannot find EKS Anywhere v0.25.0 in the Release",
-    "it holds v0.26.1",
-  );
-  await writeFile(join(stage.work, "cluster.yaml"), "apiVersion: v1\nkind: List\n");
-  expectFailure(await stage.run(line), 1, "cluster.yaml");
-  expect(await target.store.repositories()).toEqual([]);
-});
+test.each(["import-images", "copy artifacts"])(
+  "`%s` takes the release that the cluster names, and needs a mirror in it",
+  async (words) => {
+    const target = await stage.startSecureTarget();
+    await clusterFor(target, "  eksaVersion: v0.25.0\n");
+    const line = `exec eksctl anywhere ${words} --filename cluster.yaml`;
+    expectFailure(
+      await stage.run(line),
+      2,
+      "cannot find EKS Anywhere v0.25.0 in the Release",
+      "it holds v0.26.1",
+    );
+    await writeFile(join(stage.work, "cluster.yaml"), "apiVersion: v1\nkind: List\n");
+    expectFailure(await stage.run(line), 1, "cluster.yaml");
+    expect(await target.store.repositories()).toEqual([]);
+  },
+);

@@ -107,7 +107,7 @@ const ROWS: Row[] = [
     1,
     "error: cannot read b.yaml as YAML",
     "because: line 1: ",
-    "hint: correct the file and name the copy, or get it anew from whoever publishes it",
+    "hint: correct the file; of one that somebody publishes, name a corrected copy, or get it anew",
   ],
   [
     "a Bundles of another kind",

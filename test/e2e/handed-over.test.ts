@@ -167,7 +167,7 @@ describe("which program is the other one", () => {
       await copyFile(await executable(), join(place, "eksctl-anywhere"));
     }
     const result = await run(["create", "cluster"], { env: { PATH: places.join(":") } });
-    expectFailure(result, 2, "cannot run `create cluster`", "PATH has no `eksctl-anywhere`");
+    expectFailure(result, 2, "cannot run `create cluster`", "PATH has no other `eksctl-anywhere`");
   });
 
   test("a script that calls ours again is not called a second time", async () => {
@@ -181,7 +181,7 @@ describe("which program is the other one", () => {
     const PATH = [place, child.folder, process.env.PATH].join(":");
     expect(await run(["create", "cluster"], { env: { PATH } })).toMatchObject({ status: 7 });
     const alone = await run(["create", "cluster"], { env: { PATH: `${place}:/usr/bin:/bin` } });
-    expectFailure(alone, 2, "PATH has no `eksctl-anywhere`");
+    expectFailure(alone, 2, "PATH has no other `eksctl-anywhere`");
     const named = await run(["create", "cluster"], { env: { EKSCTL_ANYWHERE: script } });
     expectFailure(named, 1, "or calls it");
   });

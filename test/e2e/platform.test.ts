@@ -175,7 +175,7 @@ describe("where nothing is for the platform", () => {
       result,
       1,
       NAMES.multi,
-      "cannot find linux/s390x in it: it is for linux/amd64, linux/arm64",
+      "cannot find linux/s390x in the image: it is for linux/amd64, linux/arm64",
     );
     expectFailure(result, 1, NAMES.bare, "it is for linux/arm64", "--exclude REFERENCE");
     expect(result.stderr).not.toContain(NAMES.chart);

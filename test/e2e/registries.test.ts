@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { digestOf, hexOf } from "../../src/oci/digest.ts";
 import { chart, image, multiArchImage, type TestContent } from "../support/content.ts";
 import {
@@ -233,7 +234,10 @@ testWith(...TOOLS, "openssl")("TLS with a private authority: only with `--ca-fil
     expect(untrusted.status).toBe(1);
     expect(untrusted.stderr).toContain("a certificate that this machine does not trust");
     expect(untrusted.stderr).toContain("--ca-file FILE");
-    expect(await importTo(host, ["--ca-file", ca])).toMatchObject({ status: 0 });
+    const trusted = await importTo(host, ["--ca-file", ca]);
+    expect(trusted).toMatchObject({ status: 0 });
+    const { registryMirrorConfiguration: told } = parse(trusted.stdout);
+    expect(told.caCertContent.trim()).toBe((await Bun.file(ca).text()).trim());
     await expectEverything(host, PLAIN);
     await expectBlobs(host, PLAIN);
     // As EKS Anywhere's own tools are told.
@@ -245,7 +249,9 @@ testWith(...TOOLS, "openssl")("TLS with a private authority: only with `--ca-fil
 
 testWith(...TOOLS)("a password: from the environment", async () => {
   await withRegistry({ auth: { kind: "htpasswd", ...ROBOT } }, async ({ host }) => {
-    expect(await importTo(host, [], { env: LOGIN })).toMatchObject({ status: 0 });
+    const { status, stdout } = await importTo(host, [], { env: LOGIN });
+    expect(status).toBe(0);
+    expect(parse(stdout).registryMirrorConfiguration).toMatchObject({ authenticate: true });
     const access = [...PLAIN, `--creds=${ROBOT.username}:${ROBOT.password}`];
     await expectEverything(host, access);
   });

@@ -111,6 +111,41 @@ describe("an exchange", () => {
     await raw.stop();
   });
 
+  test.each<[string, number, Error | number]>([
+    ["away by its gateway's word", 6, 503],
+    [
+      "away, and refuses connections",
+      6,
+      new NetworkError("no", { code: "ConnectionRefused", retryable: true }),
+    ],
+    ["there and broken", 3, 500],
+    ["there and closes connections", 3, new NetworkError("no", { code: "ECONNRESET", retryable: true })],
+  ])("to a host that is %s is tried %p times once it has answered", async (_, tries, trouble) => {
+    let asked = 0;
+    let isUp = true;
+    const transport = retrying(
+      async () => {
+        asked++;
+        if (isUp) return new Response("text");
+        if (typeof trouble === "number") return new Response("text", { status: trouble });
+        throw trouble;
+      },
+      quickPolicy({ attempts: 3, attemptsWhileAway: 6 }),
+    );
+    const ask = (host: string) => transport({ method: "GET", url: new URL(`https://${host}/`) });
+    await ask("known.example");
+    for (const [host, most] of [
+      ["known.example", tries],
+      ["stranger.example", 3],
+    ] as const) {
+      isUp = false;
+      asked = 0;
+      const given = await ask(host).catch((error: unknown) => error);
+      expect(given instanceof Response ? given.status : given).toBe(trouble);
+      expect(asked).toBe(most);
+    }
+  });
+
   test("that fails for good is not tried again", async () => {
     let tries = 0;
     const failing = () => {

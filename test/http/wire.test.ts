@@ -205,7 +205,7 @@ describe("certificates", () => {
     const headers = { authorization: "Basic secret" };
     await expect(transport({ method: "GET", url: server.url, headers })).rejects.toMatchObject({
       message: expect.stringContaining("shows a certificate that this machine does not trust"),
-      hint: "give the authority that signed it with `--ca-file FILE`",
+      hint: "give the authority that signed it with `--ca-file FILE`; of a cluster's mirror it belongs into `caCertContent`",
       code: "CERTIFICATE",
       retryable: false,
     });

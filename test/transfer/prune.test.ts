@@ -129,7 +129,12 @@ describe("a tagged index", () => {
     );
     expect(plan.roots).toEqual([]);
     expect(failures.map(({ reference, error }) => [formatReference(reference), String(error)])).toEqual([
-      [NAME, expect.stringContaining("cannot find linux/arm64 in it: it is for linux/amd64, windows/arm64")],
+      [
+        NAME,
+        expect.stringContaining(
+          "cannot find linux/arm64 in the image: it is for linux/amd64, windows/arm64",
+        ),
+      ],
     ]);
   });
 });
