@@ -131,9 +131,7 @@ describe("a tagged index", () => {
     expect(failures.map(({ reference, error }) => [formatReference(reference), String(error)])).toEqual([
       [
         NAME,
-        expect.stringContaining(
-          "cannot find linux/arm64 in the image: it is for linux/amd64, windows/arm64",
-        ),
+        expect.stringContaining("cannot find linux/arm64 in the image: it is for linux/amd64, windows/arm64"),
       ],
     ]);
   });
