@@ -40,19 +40,19 @@ export const LONGEST_RETRY_AFTER = 10 * 60_000;
 
 /**
  * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
- * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again. `mostTries`: by the last error.
+ * is thrown. `attempt` throws a `NetworkError` or a `PassingStatus` to be run again. `most`: tries, by the last error.
  */
 export async function retried<T>(
   policy: RetryPolicy,
   what: () => string,
   attempt: () => Promise<T>,
-  mostTries: (error: unknown) => number = () => policy.attempts,
+  most: (error: unknown) => number = () => policy.attempts,
 ): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
     } catch (error) {
-      if (policy.signal.aborted || tries >= mostTries(error) || !isRetryable(error)) throw error;
+      if (policy.signal.aborted || tries >= most(error) || !isRetryable(error)) throw error;
       await pause(policy, { what, error, tries });
     }
   }
@@ -70,6 +70,11 @@ export class PassingStatus extends Error {
     this.status = status;
     this.retryAfter = retryAfter;
   }
+}
+
+/** Tries in all, after this error from a host that has answered before. */
+export function mostTries({ attempts, attemptsWhileAway = attempts }: RetryPolicy, error: unknown): number {
+  return isAway(error) ? attemptsWhileAway : attempts;
 }
 
 function isAway(error: unknown): boolean {
@@ -101,7 +106,6 @@ export async function pause(
  * handed on at once: the throttle below has waited as long as there was hope.
  */
 export function retrying(next: Transport, policy: RetryPolicy): Transport {
-  const { attempts, attemptsWhileAway = attempts } = policy;
   const known = new Set<string>();
   return async (request) => {
     if (request.retry === "none") return next(request);
@@ -122,7 +126,7 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
           last = response;
           throw passing;
         },
-        (error) => (known.has(host) && isAway(error) ? attemptsWhileAway : attempts),
+        (error) => (known.has(host) ? mostTries(policy, error) : policy.attempts),
       );
     } catch (error) {
       if (last !== undefined && error instanceof PassingStatus) return last;

@@ -193,7 +193,7 @@ class Gate {
   }
 
   #shortestInterval(): number {
-    return this.#options.firstDelay / 4;
+    return this.#options.firstDelay / 64;
   }
 
   #isBeyondPatience(): boolean {

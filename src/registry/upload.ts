@@ -1,5 +1,5 @@
 import { tmpdir } from "node:os";
-import { isRetryable, retried } from "../http/retry.ts";
+import { isRetryable, mostTries, retried } from "../http/retry.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { Fault, faultKind } from "../oci/fault.ts";
 import type { Content } from "../oci/plan.ts";
@@ -64,13 +64,14 @@ class BlobUpload {
 
   async run(session: URL | undefined): Promise<void> {
     if (session !== undefined) this.#open = { url: session, arrived: 0 };
-    const { policy } = this.#target.client.http;
+    const policy = { ...this.#target.client.http.policy, about: this.#descriptor.digest };
+    const most = (error: unknown) => mostTries(policy, error);
     const what = () => `upload of ${this.#descriptor.digest}`;
     try {
       for (;;) {
         const before = this.#furthest;
         try {
-          return await retried({ ...policy, about: this.#descriptor.digest }, what, () => this.#attempt());
+          return await retried(policy, what, () => this.#attempt(), most);
         } catch (error) {
           if (!isRetryable(error) || policy.signal.aborted) throw error;
           // As long as each round of tries gets further, a bad line is only slow.

@@ -189,7 +189,7 @@ test("a pause is told however short it is, and not again where it becomes a litt
 });
 
 test("of a pace that holds back for a second or more, each exchange is told once, however many wait", async () => {
-  const one = await slowedDown(8000);
+  const one = await slowedDown(128_000);
   one.notices.length = 0;
   await ask(one, 4);
   // The first goes at once, the others two seconds apart.
