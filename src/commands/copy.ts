@@ -84,6 +84,7 @@ async function copyTo(
   signatures.releases(collection.files);
   const { plan: whole } = await makePlan(run, { collection, source, report, verb: "copy" });
   const { plan, left } = withoutUnused(whole);
+  report.forget(whole);
   reportSkipped(log, left);
   report.inputs({ ...collection, skipped: [...collection.skipped, ...left] });
   await deliver(run, {

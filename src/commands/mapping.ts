@@ -1,5 +1,5 @@
 import type { Plan } from "../oci/plan.ts";
-import { formatReference } from "../oci/reference.ts";
+import { formatPinned, formatReference } from "../oci/reference.ts";
 import type { Presence } from "../registry/presence.ts";
 import { count } from "../terminal/progress-view.ts";
 import { sanitizeLine } from "../terminal/sanitize.ts";
@@ -26,7 +26,7 @@ export function formatMapping({ plan, placed, presence }: Mapping): string {
   const lines = plan.roots.map((root, index) => {
     const { reference, descriptor } = root;
     const place = placed.roots[index]?.reference ?? reference;
-    const names = `${formatReference(reference)}@${descriptor.digest} -> ${formatReference(place)}`;
+    const names = `${formatPinned(reference, descriptor.digest)} -> ${formatReference(place)}`;
     return sanitizeLine(
       `${names}  ${formatBytes(closureBytes(plan, root))}  ${STATES[presence[index] ?? "unknown"]}`,
     );

@@ -6,7 +6,7 @@ import { partials } from "../archive/workplace.ts";
 import type { Skipped, UnknownComponent } from "../eksa/artifacts.ts";
 import type { UnpinnedInput } from "../eksa/collect.ts";
 import type { Plan } from "../oci/plan.ts";
-import { formatReference } from "../oci/reference.ts";
+import { formatPinned, formatReference } from "../oci/reference.ts";
 import { count } from "../terminal/progress-view.ts";
 import { formatBytes } from "../terminal/units.ts";
 import { closureBytes, planBytes } from "../transfer/plan.ts";
@@ -30,7 +30,7 @@ export function formatPlan(
   { layout, output, splitSize, skipped, unpinned, unknown, whole }: PlanReport,
 ): string {
   const artifacts = plan.roots.map((root) => {
-    return `${formatReference(root.reference)}@${root.descriptor.digest}  ${formatBytes(closureBytes(plan, root))}`;
+    return `${formatPinned(root.reference, root.descriptor.digest)}  ${formatBytes(closureBytes(plan, root))}`;
   });
   const left = skipped.map(({ uri, reason, where }) => `left out: ${uri || where[0]} (${reason})`);
   const floating = unpinned.map(({ kind, name }) => `not pinned by a digest: ${kind} ${name}`);

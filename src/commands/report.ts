@@ -150,9 +150,14 @@ export class RunReport {
     }
   }
 
-  /** The same artifacts go by the target's names from here on. */
-  placed({ roots }: Plan, placed: Plan): void {
+  /** What was planned is not what will be: the artifacts that will be are named anew. */
+  forget({ roots }: Plan): void {
     for (const { reference } of roots) this.#artifacts.delete(formatReference(reference));
+  }
+
+  /** The same artifacts go by the target's names from here on. */
+  placed(plan: Plan, placed: Plan): void {
+    this.forget(plan);
     this.planned(placed);
   }
 

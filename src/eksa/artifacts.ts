@@ -1,7 +1,7 @@
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import type { Bundles } from "./bundles.ts";
-import { classify, type Mention, mentionsOf, SKIP_REASONS } from "./classify.ts";
+import { classify, type Mention, type Misshapen, mentionsOf, misshapenIn, SKIP_REASONS } from "./classify.ts";
 import { MEND, throwAll } from "./failures.ts";
 import { type ImageArtifact, mergeImages, parseImage } from "./images.ts";
 import { isKnownComponent, type Origin } from "./selection.ts";
@@ -68,6 +68,10 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
   const failures: unknown[] = [];
   for (const [index, versionsBundle] of bundles.versionsBundles.entries()) {
     const { kubeVersion } = versionsBundle;
+    for (const { keys, fact } of allMisshapen(versionsBundle)) {
+      const where = `versionsBundles[${index}].${pathOf(keys)}`;
+      failures.push(new Fault(`cannot use ${where}`, { cause: new Error(fact), hint: MEND }));
+    }
     for (const mention of allMentions(versionsBundle)) {
       const { uri, fields, keys } = mention;
       const place = `versionsBundles[${index}]`;
@@ -114,6 +118,12 @@ export function mergeSkipped(skipped: Iterable<Skipped>): Skipped[] {
 function* allMentions(versionsBundle: Record<string, unknown>): Generator<Mention> {
   for (const [component, value] of Object.entries(versionsBundle)) {
     if (isRecord(value) || Array.isArray(value)) yield* mentionsOf(component, value);
+  }
+}
+
+function* allMisshapen(versionsBundle: Record<string, unknown>): Generator<Misshapen> {
+  for (const [component, value] of Object.entries(versionsBundle)) {
+    if (isKnownComponent(component)) yield* misshapenIn(component, value);
   }
 }
 

@@ -43,9 +43,46 @@ function* walk(keys: Mention["keys"], value: unknown): Generator<Mention> {
   for (const [key, child] of Object.entries(value)) yield* walk([...keys, key], child);
 }
 
+/** A place below a component that holds something else than it must: without a word, what it names would be dropped. */
+export interface Misshapen {
+  keys: readonly string[];
+  /** What is wrong there. */
+  fact: string;
+}
+
+/** What of a known component does not have the shape of one. */
+export function* misshapenIn(component: string, value: unknown): Generator<Misshapen> {
+  if (typeof value === "string" && !ABSENT.has(value)) {
+    yield { keys: [component], fact: "it is text, where a component is expected" };
+  }
+  yield* misshapenBelow([component], value);
+}
+
+function* misshapenBelow(keys: Mention["keys"], value: unknown): Generator<Misshapen> {
+  if (typeof value !== "object" || value === null) return;
+  const isMention = "uri" in value;
+  for (const [key, child] of Object.entries(value)) {
+    const place = [...keys, key] as const;
+    const isEksdString = keys.length === 1 && keys[0] === "eksD" && EKSD_STRINGS.has(key);
+    const isText = typeof child === "string";
+    if (!isText && (key === "uri" || (isEksdString && !isRecord(child)))) {
+      if (child !== null) yield { keys: place, fact: `it is ${shapeOf(child)}, where text is expected` };
+    } else if (isText && !isMention && !isEksdString && child.includes("/")) {
+      yield { keys: place, fact: "it is text, where a mapping with `uri` is expected" };
+    } else yield* misshapenBelow(place, child);
+  }
+}
+
+function shapeOf(value: unknown): string {
+  return Array.isArray(value) ? "a list" : typeof value === "object" ? "a mapping" : `a ${typeof value}`;
+}
+
+/** What YAML, and Go with it, reads as nothing. */
+const ABSENT = new Set(["", "~", "null", "Null", "NULL"]);
+
 /** URIs that stand for nothing. */
 export function absenceOf(uri: string): "placeholder" | "empty" | undefined {
-  if (uri === "") return "empty";
+  if (ABSENT.has(uri)) return "empty";
   return uri === PLACEHOLDER ? "placeholder" : undefined;
 }
 

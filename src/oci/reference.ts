@@ -73,6 +73,12 @@ export function formatReference(reference: Reference): string {
   return reference.tag === undefined ? `${name}@${reference.digest}` : `${name}:${reference.tag}`;
 }
 
+/** With the digest of what it stands for: `HOST/REPOSITORY[:TAG]@DIGEST`. */
+export function formatPinned(reference: Reference, digest: Digest): string {
+  const name = repositoryName(reference);
+  return `${reference.tag === undefined ? name : `${name}:${reference.tag}`}@${digest}`;
+}
+
 export function repositoryName({ registry, repository }: Reference): RepositoryName {
   return `${registry}/${repository}`;
 }

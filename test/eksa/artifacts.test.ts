@@ -182,6 +182,25 @@ describe("mentions of the same", () => {
   });
 });
 
+test.each<[string, Record<string, unknown>, string]>([
+  ["eksa.cliTools.uri", { eksa: { cliTools: { uri: ["x"] } } }, "it is a list, where text is expected"],
+  ["eksa.cliTools.uri", { eksa: { cliTools: { uri: { a: "b" } } } }, "it is a mapping"],
+  ["eksa.cliTools", { eksa: { cliTools: IMAGE } }, "it is text, where a mapping with `uri` is expected"],
+  ["eksa.components", { eksa: { components: "https://a.example/x.yaml" } }, "a mapping with `uri`"],
+  ["upgrader", { upgrader: "hello" }, "it is text, where a component is expected"],
+  ["eksD.manifestUrl", { eksD: { manifestUrl: ["x"] } }, "it is a list, where text is expected"],
+])("%s of another shape is named, and not left out without a word", async (place, components, fact) => {
+  const text = textOf(await faultOf(() => artifactsOf(components)));
+  expect(text).toContain(`cannot use versionsBundles[0].${place}`);
+  expect(text).toContain(fact);
+});
+
+test.each(["", "~", "null", "NULL"])("a URI that is `%s` is empty", (uri) => {
+  expect(artifactsOf({ eksa: { cliTools: { uri } } }).skipped).toEqual([
+    { uri, reason: "the URI is empty", where: ["versionsBundles[0].eksa.cliTools"] },
+  ]);
+});
+
 test("all that makes no sense is named at once", async () => {
   const fault = await faultOf(() =>
     artifactsOf({
