@@ -134,6 +134,13 @@ export function mirroredRegistries(
     .map((registry) => ({ registry, namespace: namespaceFor(registry, target) ?? "" }));
 }
 
+/** EKS Anywhere takes one entry for the curated packages of all regions, and no second. */
+function withOnePackageRegistry<T extends { registry: string }>(entries: readonly T[]): T[] {
+  const isOfPackages = ({ registry }: T) => PRIVATE_ECR.exec(registry)?.[1] === PACKAGES_ACCOUNT;
+  const first = entries.find(isOfPackages);
+  return entries.filter((entry) => entry === first || !isOfPackages(entry));
+}
+
 /**
  * The `registryMirrorConfiguration` to paste below a cluster's `spec`, so that its nodes find what came
  * from `registries` where `mapReference` put it. Without `ociNamespaces` EKS Anywhere looks for
@@ -145,7 +152,7 @@ export function mirrorConfiguration(
   registries: Iterable<string>,
   { authorities, skipVerify, authenticate }: MirrorSecurity = {},
 ): string {
-  const ociNamespaces = mirroredRegistries(target, registries);
+  const ociNamespaces = withOnePackageRegistry(mirroredRegistries(target, registries));
   const implied = ociNamespaces.every(
     ({ registry, namespace }) => registry === PUBLIC_REGISTRY && namespace === "",
   );

@@ -252,6 +252,15 @@ describe("the registryMirrorConfiguration", () => {
     );
   });
 
+  test("has one entry for the packages of all regions, since EKS Anywhere takes no second", () => {
+    const registries = [PACKAGES, PACKAGES.replace("us-west-2", "eu-west-1"), "public.ecr.aws"];
+    const text = mirrorConfiguration(parseTarget("harbor.corp"), registries);
+    expect(text.match(/registry: .*/g)).toEqual([
+      `registry: ${PACKAGES.replace("us-west-2", "eu-west-1")}`,
+      "registry: public.ecr.aws",
+    ]);
+  });
+
   test("lists each registry where the mapping puts it", () => {
     const registries = ["quay.io", "public.ecr.aws", PACKAGES, "quay.io"];
     expect(mirrorConfiguration(parseTarget("harbor.corp:5000/eksa"), registries)).toBe(
