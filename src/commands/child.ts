@@ -67,21 +67,30 @@ export async function versionOfChild(
     stdin: "ignore",
     stdout: "pipe",
     stderr: "ignore",
-    timeout: patience,
-    killSignal: "SIGKILL",
   });
-  let text = "";
+  const reader = child.stdout.getReader();
+  // Whatever it has started may outlive it, and hold its output open.
+  const timer = setTimeout(() => void reader.cancel(), patience);
   try {
-    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
-      text += chunk;
-      const version = versionIn(text);
-      if (version !== undefined) return version;
-      if (text.length > MOST_OUTPUT) return;
-    }
-    return;
+    return await versionFrom(async () => (await reader.read()).value);
   } finally {
+    clearTimeout(timer);
     child.kill("SIGKILL");
+    void reader.cancel();
   }
+}
+
+/** `read` gives the next piece, or nothing at the end. */
+async function versionFrom(read: () => Promise<Uint8Array | undefined>): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  for (let text = ""; text.length <= MOST_OUTPUT; ) {
+    const piece = await read();
+    if (piece === undefined) return;
+    text += decoder.decode(piece, { stream: true });
+    const version = versionIn(text);
+    if (version !== undefined) return version;
+  }
+  return;
 }
 
 /** `{"version": "v0.26.1", …}` in a line. */

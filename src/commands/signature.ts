@@ -72,14 +72,18 @@ export class SignatureCheck {
 }
 
 function readKey(directory: string, path: string): KeyObject {
+  const failure = `cannot read the public key in ${path}`;
+  const hint = "give a P-256 key as `openssl ec -pubout` writes it, in PEM form or its base64 alone";
+  let text: string;
   try {
-    return parsePublicKey(readFileSync(resolve(directory, path), "utf8"));
+    text = readFileSync(resolve(directory, path), "utf8");
   } catch (cause) {
-    throw new Fault(`cannot read the public key in ${path}`, {
-      cause,
-      hint: "give a P-256 key as `openssl ec -pubout` writes it, in PEM form or its base64 alone",
-      kind: "usage",
-    });
+    throw new Fault(failure, { cause, hint });
+  }
+  try {
+    return parsePublicKey(text);
+  } catch (cause) {
+    throw new Fault(failure, { cause, hint, kind: "usage" });
   }
 }
 
