@@ -243,23 +243,25 @@ describe("another publisher's key", () => {
     expectFailure(await exportBundles(signed()), 4, "cannot accept the Bundles");
   });
 
-  test.each([
-    ["a missing file", ["KEYS/missing.pem"], "missing.pem", "ENOENT"],
-    ["a key of another curve", ["KEYS/p384.pem"], "p384.pem", "secp384r1"],
+  test.each<[string, string[], number, string, string]>([
+    ["fails for want of a file", ["KEYS/missing.pem"], 1, "missing.pem", "ENOENT"],
+    ["is wrong usage with a key of another curve", ["KEYS/p384.pem"], 2, "p384.pem", "secp384r1"],
     [
-      "something else",
+      "is wrong usage with something else",
       ["bundles.yaml"],
+      2,
       "bundles.yaml",
       "neither a public key in PEM form nor one in base64",
     ],
     [
-      "no use for it",
+      "is wrong usage where there is no use for it",
       ["KEYS/publisher.pem", "--signature", "skip"],
+      2,
       "`--signature-key` with `--signature skip`",
       "leave out one",
     ],
-  ])("is wrong usage with %s", async (_, flags, what, why) => {
-    expectFailure(await exportBundles(unsigned(), "--signature-key", ...flags), 2, what, why);
+  ])("%s", async (_, flags, status, what, why) => {
+    expectFailure(await exportBundles(unsigned(), "--signature-key", ...flags), status, what, why);
   });
 
   test("cannot be asked for in another word", async () => {
