@@ -1,4 +1,5 @@
 import { isRecord } from "../oci/manifest.ts";
+import { ABSENT } from "./documents.ts";
 import { PLACEHOLDER } from "./images.ts";
 import { namesYaml, schemeOf } from "./uri.ts";
 
@@ -76,9 +77,6 @@ function* misshapenBelow(keys: Mention["keys"], value: unknown): Generator<Missh
 function shapeOf(value: unknown): string {
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "a mapping" : `a ${typeof value}`;
 }
-
-/** What YAML, and Go with it, reads as nothing. */
-const ABSENT = new Set(["", "~", "null", "Null", "NULL"]);
 
 /** URIs that stand for nothing. */
 export function absenceOf(uri: string): "placeholder" | "empty" | undefined {

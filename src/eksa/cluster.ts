@@ -4,6 +4,7 @@ import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import { isRegistry, isRepository } from "../oci/reference.ts";
 import {
+  ABSENT,
   type DocumentType,
   describeKind,
   isOfType,
@@ -44,8 +45,6 @@ const BEGIN = "-----BEGIN CERTIFICATE-----";
 const END = "-----END CERTIFICATE-----";
 /** In any region. Source: EKS Anywhere, pkg/constants `DefaultCuratedPackagesRegistryRegex`. */
 const PACKAGES_REGISTRY = /783794618700\.dkr\.ecr\..*\.amazonaws\.com/;
-/** How YAML 1.1, which EKS Anywhere reads, writes what is not there. */
-const ABSENT: readonly unknown[] = ["", "~", "null", "Null", "NULL"];
 
 /** Letter for letter. */
 const MANY_PACKAGES = "only one registry mirror for curated packages is suppported";
@@ -107,7 +106,7 @@ const registryMirrorConfiguration = mapping({
 
 const eksaVersion = v.pipe(
   v.unknown(),
-  v.transform((value) => (ABSENT.includes(value) ? undefined : value)),
+  v.transform((value) => (ABSENT.has(value) ? undefined : value)),
   v.optional(v.string("a version like `v0.26.1`")),
 );
 
@@ -218,7 +217,9 @@ function theCluster(file: YamlFile, documents: readonly NumberedDocument[]): Num
 
 function hasMirror({ content }: NumberedDocument): boolean {
   const spec = isRecord(content) ? content.spec : undefined;
-  return isRecord(spec) && ![undefined, ...ABSENT].includes(spec.registryMirrorConfiguration);
+  if (!isRecord(spec)) return false;
+  const { registryMirrorConfiguration: mirror } = spec;
+  return mirror !== undefined && !ABSENT.has(mirror);
 }
 
 /** `the Cluster \`a\` (document 1 of FILE)`, each. */
@@ -246,7 +247,7 @@ function mapping<T extends v.ObjectEntries>(entries: T) {
 }
 
 function respelled(value: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
-  const present = Object.entries(value).filter(([, each]) => !ABSENT.includes(each));
+  const present = Object.entries(value).filter(([, each]) => !ABSENT.has(each));
   const named = (key: string) => names.find((name) => name.toLowerCase() === key.toLowerCase()) ?? key;
   return Object.fromEntries(present.map(([key, each]) => [named(key), each]));
 }

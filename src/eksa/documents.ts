@@ -52,6 +52,9 @@ export interface SourceScalar {
 export type SourceMapping = Map<string, SourceTree>;
 export type SourceTree = SourceScalar | SourceMapping | SourceTree[] | null;
 
+/** How YAML 1.1, which EKS Anywhere reads, writes what is not there. */
+export const ABSENT: ReadonlySet<unknown> = new Set(["", "~", "null", "Null", "NULL"]);
+
 /** Sixty times the largest Bundles published so far. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 const MAX_DOCUMENTS = 1000;
