@@ -78,21 +78,26 @@ export class UploadBody {
 
   #stream(from: number, to: number): ReadableStream<Uint8Array> {
     let reading: Reading | undefined;
+    let isWanted = true;
     return new ReadableStream({
       pull: async (controller) => {
+        let chunk: Uint8Array | undefined;
         try {
           reading ??= await this.#readingAt(from);
-          const chunk = await this.#next(reading, to);
-          if (chunk !== undefined) controller.enqueue(chunk);
-          if (reading.position < to) return;
-          controller.close();
-          this.#idle = reading;
+          chunk = await this.#next(reading, to);
         } catch (error) {
-          this.#failure = error;
-          controller.error(error);
+          if (isWanted) this.#failure = error;
+          throw error;
         }
+        // Whoever sends it may have given up while it was read, for a reason of its own.
+        if (!isWanted) return;
+        if (chunk !== undefined) controller.enqueue(chunk);
+        if (reading.position < to) return;
+        controller.close();
+        this.#idle = reading;
       },
       cancel: async () => {
+        isWanted = false;
         await reading?.chunks.return?.();
       },
     });
