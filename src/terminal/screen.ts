@@ -1,4 +1,4 @@
-import { fit } from "./style.ts";
+import { fit, widthOf } from "./style.ts";
 
 /** As much of `process.stderr` as is needed. */
 export interface OutputStream {
@@ -18,6 +18,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 const HIDE_CURSOR = "\u001b[?25l";
 const SHOW_CURSOR = "\u001b[?25h";
+const ERASE_LINE = "\u001b[2K";
 const ERASE_REST_OF_LINE = "\u001b[K";
 const ERASE_BELOW = "\u001b[J";
 /** Also where a line feed alone does not go back to the first column. */
@@ -123,6 +124,14 @@ function joined(lines: readonly string[]): string {
 
 /** A block over the one before it, in a window that is still as wide. */
 function written(block: readonly string[], before: readonly string[]): string {
-  const lines = block.map((line, index) => (line === before[index] ? "" : line + ERASE_REST_OF_LINE));
+  const lines = block.map((line, index) => (line === before[index] ? "" : writtenOver(line, before[index])));
   return up(before.length) + joined(lines) + (block.length < before.length ? ERASE_BELOW : "");
+}
+
+/**
+ * A line that becomes shorter is erased first: in a window that shrinks, tmux would go on to wrap the cells of
+ * which only the rest was erased, and the line would take more rows than it is long.
+ */
+function writtenOver(line: string, before = ""): string {
+  return widthOf(line) < widthOf(before) ? ERASE_LINE + line : line + ERASE_REST_OF_LINE;
 }

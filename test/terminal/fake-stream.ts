@@ -57,6 +57,7 @@ export class FakeStream implements OutputStream {
       else if (token === "\n") [row, column] = [row + 1, 0];
       else if (command === "A") row = Math.max(0, row - Number(parameter));
       else if (command === "K" && parameter === "") lines[row] = line.slice(0, column);
+      else if (command === "K" && parameter === "2") lines[row] = "";
       else if (command === "J" && parameter === "") lines.splice(row, lines.length, line.slice(0, column));
       else if (/^[lh]$/.test(command ?? "") && parameter === "?25") isCursorHidden = command === "l";
       else if (token.startsWith("\u001b") && command !== "m")

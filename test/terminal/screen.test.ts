@@ -127,6 +127,15 @@ test("a frame is one write, which erases nothing that it does not write over", (
   expect(writes).toEqual(["\r\u001b[3A\r\n11%\u001b[K\r\n\r\n"]);
 });
 
+test("a line that becomes shorter leaves no cells that a shrinking window would wrap", () => {
+  const stream = new FakeStream({ columns: 80 });
+  const screen = new Screen(stream, {});
+  screen.draw(["x".repeat(50), "stays"]);
+  stream.written = "";
+  screen.draw(["short", "stays"]);
+  expect(stream.written).toBe("\r\u001b[2A\u001b[2Kshort\r\n\r\n");
+});
+
 test("after the window's width has changed the whole block is drawn anew", () => {
   const stream = new FakeStream({ columns: 80 });
   const screen = new Screen(stream, {});
