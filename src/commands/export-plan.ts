@@ -21,7 +21,7 @@ import { resolveWithReferrers } from "../transfer/referrers.ts";
 import { type Resolution, resolve } from "../transfer/resolve.ts";
 import { exclude } from "./exclude.ts";
 import type { ExportRun } from "./export.ts";
-import { failWith } from "./failures.ts";
+import { failWith, unfound } from "./failures.ts";
 import type { Network } from "./network.ts";
 import { withPackages } from "./packages.ts";
 import { chooseBundles } from "./release-source.ts";
@@ -125,21 +125,28 @@ export async function makePlan(
     log,
     failures.map(({ reference, error }) => ({ what: formatReference(reference), error })),
     {
-      ...(signed
-        ? {
-            message: `cannot ${verb}: ${failures.length} images, charts and signatures cannot be found`,
-            hint: "to go without an image, leave it out knowingly with `--exclude REFERENCE`; to go without signatures, leave out `--include-signatures`",
-          }
-        : {
-            message: `cannot ${verb}: ${failures.length} of ${references.length + collection.failures.length} images and charts cannot be found`,
-            hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
-          }),
+      ...unfound(
+        verb,
+        failures,
+        unfoundOf(failures.length, references.length + collection.failures.length, signed),
+      ),
       report: values.report,
     },
   );
   const bundles = all.roots.filter(({ reference }) => isPackageBundle(reference));
   const documents = new Set([...wrapped.nodes.keys(), ...closureOf(all, bundles)]);
   return { plan: all, excluded, documents, whole };
+}
+
+/** `of`: the images and charts in all; that of signatures is not known before they are found. */
+function unfoundOf(number: number, of: number, signed: boolean): { what: string; without: string } {
+  const leaveOut = "leave it out knowingly with `--exclude REFERENCE`";
+  if (!signed)
+    return { what: `${number} of ${of} images and charts`, without: `to go without one, ${leaveOut}` };
+  return {
+    what: `${number} images, charts and signatures`,
+    without: `to go without an image, ${leaveOut}; to go without signatures, leave out \`--include-signatures\``,
+  };
 }
 
 /** What was found, for these platforms alone where there are any. */

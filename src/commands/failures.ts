@@ -1,6 +1,9 @@
-import { Fault, type FaultKind, faultKind } from "../oci/fault.ts";
+import { isPassingStatus } from "../http/retry.ts";
+import { NetworkError } from "../http/transport.ts";
+import { causes, Fault, type FaultKind, faultKind } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
+import { AnswerFault } from "../registry/answer.ts";
 import type { Failure } from "../terminal/fault.ts";
 import type { Log } from "../terminal/log.ts";
 
@@ -30,6 +33,32 @@ function whereAll(report: Ending["report"]): string | undefined {
   return report === undefined
     ? "to have them all, name a file with `--report FILE`"
     : `see the report ${report}`;
+}
+
+/**
+ * Sums up failures to find out about some of `what`, e.g. `12 images and charts`: nobody should leave out what is
+ * there and could not be read for another reason. `without`: what to do without it.
+ */
+export function unfound(
+  verb: string,
+  failures: readonly Pick<Failure, "error">[],
+  { what, without }: { what: string; without: string },
+): Pick<Ending, "message" | "hint"> {
+  const passing = failures.filter(({ error }) => isPassing(error));
+  if (passing.length === 0) return { message: `cannot ${verb}: ${what} cannot be found`, hint: without };
+  const message = `cannot ${verb}: ${what} cannot be read`;
+  if (passing.length < failures.length) return { message, hint: without };
+  return {
+    message,
+    hint: `nothing says that they are missing: run the same command again once they can be read; ${without}`,
+  };
+}
+
+/** Whether what failed says nothing of what was asked for, e.g. a network that is down or a registry's limit. */
+function isPassing(error: unknown): boolean {
+  return causes(error).some(
+    (link) => link instanceof NetworkError || (link instanceof AnswerFault && isPassingStatus(link.status)),
+  );
 }
 
 /** What a transfer did not bring home. */

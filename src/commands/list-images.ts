@@ -14,7 +14,7 @@ import { describeArtifact } from "./artifact-kind.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { exclude } from "./exclude.ts";
 import { collect, makePlan, type SelectionRun } from "./export-plan.ts";
-import { failWith } from "./failures.ts";
+import { failWith, unfound } from "./failures.ts";
 import { bundlesIn } from "./held-bundles.ts";
 import { openNetwork } from "./network.ts";
 import { assertTold } from "./part.ts";
@@ -127,8 +127,10 @@ async function imagesOf(run: ImagesRun, selection: SelectionRun, versions: Versi
   });
   signal.throwIfAborted();
   failWith(log, failures, {
-    message: `cannot list: the digests of ${failures.length} of ${wanted.length + unread.length} images cannot be found`,
-    hint: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
+    ...unfound("list", failures, {
+      what: `the digests of ${failures.length} of ${wanted.length + unread.length} images`,
+      without: "to go without one, leave it out knowingly with `--exclude REFERENCE`",
+    }),
     report: false,
   });
   return found;

@@ -37,6 +37,8 @@ const AWAY_CODES = new Set(["ConnectionRefused", "FailedToOpenSocket", "ENOTFOUN
 const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 /** A server that asks for more than this is as good as down for a change window: milliseconds. */
 export const LONGEST_RETRY_AFTER = 10 * 60_000;
+/** No wait is told that is longer, in milliseconds: whoever names one does not mean it. */
+const LONGEST_TOLD = 365 * 24 * 3_600_000;
 
 /**
  * Runs `attempt` until it succeeds, its error is final, or the tries are used up; then the last error
@@ -135,9 +137,14 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
   };
 }
 
+/** A refusal that is about the moment, not about what was asked for. */
+export function isPassingStatus(status: number): boolean {
+  return PASSING_STATUSES.has(status);
+}
+
 /** The reason to try again, if this answer is one and the wait that it asks for is bearable. */
 export function passingStatus(response: Response): PassingStatus | undefined {
-  if (!PASSING_STATUSES.has(response.status)) return;
+  if (!isPassingStatus(response.status)) return;
   const after = retryAfter(response.headers.get("retry-after"), Date.now());
   if (after !== undefined && after > LONGEST_RETRY_AFTER) return;
   return new PassingStatus(`it answered ${response.status}`, response.status, after);
@@ -153,5 +160,11 @@ export function retryAfter(header: string | null, now: number): number | undefin
   if (header === null) return;
   const text = header.trim();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return wait > 0 ? wait : undefined;
+  return wait > 0 ? Math.min(wait, LONGEST_TOLD) : undefined;
+}
+
+/** Milliseconds as one says them of a wait, never too few: `90 s`, `45 min`, `3 h`. */
+export function formatWait(wait: number): string {
+  const [unit, name] = wait < 120_000 ? [1000, "s"] : wait < 7_200_000 ? [60_000, "min"] : [3_600_000, "h"];
+  return `${Math.ceil(wait / unit)} ${name}`;
 }

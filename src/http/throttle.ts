@@ -1,5 +1,5 @@
 import { discard } from "./body.ts";
-import { LONGEST_RETRY_AFTER, retryAfter } from "./retry.ts";
+import { formatWait, LONGEST_RETRY_AFTER, retryAfter } from "./retry.ts";
 import { CLOCK, type Clock } from "./sleep.ts";
 import { NetworkError, type Transport } from "./transport.ts";
 
@@ -202,15 +202,12 @@ class Gate {
   }
 
   #hopeless(now: number): NetworkError {
-    const seconds = Math.ceil((this.#closedUntil - now) / 1000);
-    return new NetworkError(
-      `\`${this.#host}\` refuses all requests, and wants none for another ${seconds} s`,
-      {
-        code: "RATE_LIMITED",
-        retryable: false,
-        hint: "run the same command again after that time, or lower `--jobs`",
-      },
-    );
+    const wait = formatWait(this.#closedUntil - now);
+    return new NetworkError(`\`${this.#host}\` refuses all requests, and wants none for another ${wait}`, {
+      code: "RATE_LIMITED",
+      retryable: false,
+      hint: "run the same command again after that time",
+    });
   }
 
   #ownDelay(): number {

@@ -107,7 +107,7 @@ function assertMayBePlain({ url, from }: HttpRequest, plainHosts: ReadonlySet<st
     from === undefined || from.host === url.host
       ? `serve \`${url.host}\` over https, or write \`http://${url.host}\` in \`--registry\` or \`--mirror\``
       : `\`${from.host}\` names this address: let its settings name one on https, or one on \`${from.host}\` itself`;
-  throw new NetworkError(`${redactUrl(url)} would go over plain ${url.protocol.slice(0, -1)}`, {
+  throw new NetworkError(`${redactUrl(url)} would go over plain ${url.protocol.slice(0, -1).toUpperCase()}`, {
     code: "PLAIN_HTTP",
     retryable: false,
     hint,

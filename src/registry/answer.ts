@@ -1,6 +1,15 @@
 import { readStart } from "../http/body.ts";
 import { redactUrl } from "../http/redact.ts";
-import { isRetryable, type PassingStatus, passingStatus, pause, type RetryPolicy } from "../http/retry.ts";
+import {
+  formatWait,
+  isRetryable,
+  LONGEST_RETRY_AFTER,
+  type PassingStatus,
+  passingStatus,
+  pause,
+  type RetryPolicy,
+  retryAfter,
+} from "../http/retry.ts";
 import { Fault } from "../oci/fault.ts";
 import { isEcr, loginCommand } from "./ecr.ts";
 import { formatEndpoint } from "./endpoint.ts";
@@ -35,10 +44,13 @@ export async function answerFault(
     return detail === undefined ? words : `${words}: ${detail}`;
   });
   const isRedirect = status >= 300 && status < 400;
+  const hint = isRedirect
+    ? hintForRedirect(url, headers)
+    : (hintToWait(url, headers) ?? hintFor({ method, url }, status, errors));
   return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
     status,
     errors,
-    hint: isRedirect ? hintForRedirect(url, headers) : hintFor({ method, url }, status, errors),
+    hint,
   });
 }
 
@@ -79,6 +91,13 @@ function hintForRedirect(url: URL, headers: Headers): string {
   if (origin === url.origin || !/^https?:$/.test(protocol))
     return `see what answers for \`${url.host}\`: a registry, or a proxy or page before it`;
   return `it sends this on to \`${origin}\`: give that address if the registry is there`;
+}
+
+/** Of a wait that is too long to sit out. */
+function hintToWait({ host }: URL, headers: Headers): string | undefined {
+  const wait = retryAfter(headers.get("retry-after"), Date.now());
+  if (wait === undefined || wait <= LONGEST_RETRY_AFTER) return;
+  return `\`${host}\` wants no more requests for ${formatWait(wait)}: run the same command again after that time`;
 }
 
 function hintFor(

@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
-import { failWith, lostArtifacts } from "../../src/commands/failures.ts";
+import { failWith, lostArtifacts, unfound } from "../../src/commands/failures.ts";
+import { NetworkError } from "../../src/http/transport.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { Fault } from "../../src/oci/fault.ts";
 import { parseReference } from "../../src/oci/reference.ts";
+import { AnswerFault } from "../../src/registry/answer.ts";
 import { createLog } from "../../src/terminal/log.ts";
 import { Screen } from "../../src/terminal/screen.ts";
 import { faultOf, textOf } from "../support/faults.ts";
@@ -30,6 +32,29 @@ test.each([
     expect(stream.lines().at(-1)).toBe(last);
   },
 );
+
+const without = "leave it out with `--exclude`";
+const limited = new NetworkError("refuses all requests", { code: "RATE_LIMITED", retryable: false });
+const answered = (status: number) =>
+  new Fault("cannot read it", {
+    cause: new AnswerFault("it answered", { status, errors: [], hint: undefined }),
+  });
+
+test.each<[string, unknown[], string, boolean]>([
+  ["404s", [answered(404), answered(404)], "cannot list: 2 images cannot be found", false],
+  ["other bytes", [new Fault("bytes", { kind: "mismatch" })], "cannot list: 1 images cannot be found", false],
+  ["a 404 and a 429", [answered(404), answered(429)], "cannot list: 2 images cannot be read", false],
+  ["429s", [answered(429), answered(429)], "cannot list: 2 images cannot be read", true],
+  ["a 503 and a limit", [answered(503), limited], "cannot list: 2 images cannot be read", true],
+])("of %s is said what that means for the images", (_, errors, message, isLater) => {
+  const failures = errors.map((error) => ({ error }));
+  const ending = unfound("list", failures, { what: `${errors.length} images`, without });
+  expect(ending.message).toBe(message);
+  expect(ending.hint).toEndWith(without);
+  expect(ending.hint?.startsWith("nothing says that they are missing: run the same command again once")).toBe(
+    isLater,
+  );
+});
 
 test("what failed is told before what was not reached for that", () => {
   const lost = (name: string, error?: Error) => ({

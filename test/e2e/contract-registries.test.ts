@@ -72,7 +72,7 @@ describe("plain HTTP is spoken", () => {
         ...stage.online.mirrors,
       ]);
     expect((await list(server.host)).stdout).toContain(FIRST);
-    expectFailure(await list(elsewhere(server)), 1, "would go over plain http", "over https");
+    expectFailure(await list(elsewhere(server)), 1, "would go over plain HTTP", "over https");
   });
 });
 

@@ -30,7 +30,7 @@ test("`download images --insecure` reads registries that nobody vouches for, and
   expect(read.stderr).toContain("warning: the certificates of the registries are not checked");
   const files = await stage.run(`${line} --insecure`, { HTTPS_PROXY });
   expectFailure(files, 1, "cannot read the Release", "certificate");
-  expectFailure(await stage.run(`${line} ${local}`, { HTTPS_PROXY }), 1, "cannot be found", "certificate");
+  expectFailure(await stage.run(`${line} ${local}`, { HTTPS_PROXY }), 1, "cannot be read", "certificate");
 });
 
 test("a Bundles that somebody has cut down, whose signature is void, is taken as it always was", async () => {

@@ -145,7 +145,7 @@ describe("an export that cannot succeed", () => {
           })
         : undefined;
     const result = await stage.exportTo(join(stage.work, "out.tar"));
-    expectFailure(result, 1, "http://192.0.2.1/blob", "would go over plain http", "hint:");
+    expectFailure(result, 1, "http://192.0.2.1/blob", "would go over plain HTTP", "hint:");
     expect(result.stderr).not.toContain("5ecret");
     await stage.expectNothingLeft();
   });
@@ -155,7 +155,7 @@ describe("an export that cannot succeed", () => {
       ...["export", "artifacts", "-o", join(stage.work, "out.tar")],
       ...["--bundles-override", "http://192.0.2.1/bundle-release.yaml"],
     ]);
-    expectFailure(result, 1, "would go over plain http", "hint: serve `192.0.2.1` over https");
+    expectFailure(result, 1, "would go over plain HTTP", "hint: serve `192.0.2.1` over https");
   });
 });
 

@@ -140,6 +140,25 @@ describe("a registry that", () => {
     expect(foretold.status, foretold.stderr).toBe(0);
   });
 
+  /** Refuses all that is asked of it, for hours. */
+  const closed = () => new Response(null, { status: 429, headers: { "retry-after": "7200" } });
+
+  test("is closed for hours tells how long, whatever is asked of it", async () => {
+    const target = await stage.startTarget({ intercept: behind(closed) });
+    const wait = /for (another )?2 h[ :]|for (another )?2 h$/m;
+    for (const more of [[], ["--keep-going"], ["--jobs", "1"]]) {
+      const line = ["import", "artifacts", "-i", stage.archive, "-r", target.host, ...more];
+      const imported = await runExecutable(line);
+      expectFailure(imported, 1, "run the same command again after that time");
+      expect(imported.stderr).toMatch(wait);
+    }
+    stage.intercept = behind(closed);
+    const exported = await stage.exportTo(join(stage.work, "out.tar"));
+    expectFailure(exported, 1, "images and charts cannot be read", "nothing says that they are missing");
+    expect(exported.stderr).toMatch(wait);
+    expect(exported.stderr).not.toContain("cannot be found");
+  });
+
   test("sends other bytes than were named", async () => {
     stage.intercept = stage.largeBlobs((bytes) => flipped(bytes, 10));
     expectFailure(

@@ -185,7 +185,7 @@ describe("a target over TLS", () => {
     const target = await stage.startTarget({ intercept: () => new Response(null, { status: 401, headers }) });
     const hint = `let its settings name one on https, or one on \`${target.host}\` itself`;
     const result = await stage.importTo(target.url);
-    expectFailure(result, 1, /because: http:\/\/auth.invalid\/token\S* would go over plain http/, hint);
+    expectFailure(result, 1, /because: http:\/\/auth.invalid\/token\S* would go over plain HTTP/, hint);
     expect(result.stderr).not.toContain("docker login");
   });
 

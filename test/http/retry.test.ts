@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import {
+  formatWait,
   PassingStatus,
   pause,
   type RetryPolicy,
@@ -18,7 +19,8 @@ describe("a `Retry-After` header", () => {
     [" 7 ", 7000],
     ["600", 600_000],
     ["601", 601_000],
-    ["99999999999999", 99999999999999000],
+    ["99999999999999", 365 * 86_400_000],
+    ["9".repeat(400), 365 * 86_400_000],
     ["Fri, 02 Jan 2026 03:04:15 GMT", 10_000],
     ["Friday, 02-Jan-26 03:04:15 GMT", 10_000],
     ["Sat, 03 Jan 2026 03:04:05 GMT", 86_400_000],
@@ -33,6 +35,18 @@ describe("a `Retry-After` header", () => {
   ])("of %j asks for %p ms", (header, milliseconds) => {
     expect(retryAfter(header, NOW)).toBe(milliseconds);
   });
+});
+
+test.each([
+  [1, "1 s"],
+  [119_001, "120 s"],
+  [120_000, "2 min"],
+  [120_001, "3 min"],
+  [7_199_999, "120 min"],
+  [7_200_000, "2 h"],
+  [7_200_001, "3 h"],
+])("a wait of %i ms is told as %p", (wait, text) => {
+  expect(formatWait(wait)).toBe(text);
 });
 
 let server: TestServer | undefined;

@@ -52,6 +52,25 @@ test.each([
   expect(fault.hint).not.toContain("secret");
 });
 
+test.each([
+  ["7200", 429, "`harbor.corp` wants no more requests for 2 h: run the same command again after that time"],
+  [
+    "5000",
+    503,
+    "`harbor.corp` wants no more requests for 84 min: run the same command again after that time",
+  ],
+  ["9".repeat(400), 429, "`harbor.corp` wants no more requests for 8760 h: run"],
+  ["30", 429, "wait a little and run the same command again, or lower `--jobs`"],
+  ["soon", 429, "wait a little and run the same command again, or lower `--jobs`"],
+])(
+  "an answer with `Retry-After: %.10s` says how long to stay away where that is long",
+  async (after, status, hint) => {
+    const answer = new Response(null, { status, headers: { "retry-after": after } });
+    const url = new URL("https://harbor.corp/v2/a/b/manifests/v1");
+    expect((await answerFault(answer, { method: "GET", url })).hint).toStartWith(hint);
+  },
+);
+
 const PAGE = "<!DOCTYPE html><title>Under maintenance until nine</title><body>";
 const SAYS = "answered 502 (Under maintenance until nine)";
 
