@@ -3,11 +3,13 @@
  * `--eksa-version`: the release of EKS Anywhere that it exports unless told otherwise. Default: the latest one.
  * `--no-bytecode`: a smaller file, which starts a little later.
  */
-import { join } from "node:path";
+import { chmod, rename } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { $ } from "bun";
 import { version } from "../package.json";
 import { readVersion } from "../src/eksa/version.ts";
+import { signAdHoc } from "./macho.ts";
 
 const { values } = parseArgs({
   options: {
@@ -46,6 +48,18 @@ const { exitCode, stderr } =
     .cwd(root)
     .quiet()
     .nothrow();
-if (exitCode === 0) console.log(`built ${values.outfile}`);
-else process.stderr.write(stderr);
-process.exit(exitCode);
+if (exitCode !== 0) {
+  process.stderr.write(stderr);
+  process.exit(exitCode);
+}
+const target = values.target ?? `bun-${process.platform}-${process.arch}`;
+if (target === "bun-darwin-x64") await sign(resolve(root, values.outfile));
+console.log(`built ${values.outfile}`);
+
+/** By a new file that takes the place: macOS remembers of the one that is there what it has found of its signature. */
+async function sign(path: string): Promise<void> {
+  const signed = `${path}.signed`;
+  await Bun.write(signed, signAdHoc(await Bun.file(path).bytes(), "eksa-airgap"));
+  await chmod(signed, 0o755);
+  await rename(signed, path);
+}

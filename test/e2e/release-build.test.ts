@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cp, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { signatureOf } from "../support/macho.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 /** Of the runtime alone: what this program adds to it. */
@@ -55,6 +56,14 @@ test("a release has the same bytes from whatever folder, its checksums hold, and
   expect(await Bun.file(join(again, "SHA256SUMS")).text()).toBe(sums);
   expect(sums.match(/^[0-9a-f]{64} {2}eksa-airgap-v\S+$/gm)).toHaveLength(files.length - 1);
   expect(await run(["sha256sum", "-c", "SHA256SUMS"], made)).toMatchObject({ status: 0 });
+
+  for (const name of files.filter((name) => name.includes("-macos-"))) {
+    const { codeLimit, wrong, start, ends } = signatureOf(
+      Buffer.from(await Bun.file(join(made, name)).bytes()),
+    );
+    expect({ name, codeLimit, wrong }).toEqual({ name, codeLimit: start, wrong: [] });
+    expect(new Set(ends)).toEqual(new Set([(await stat(join(made, name))).size]));
+  }
 
   const file = files.find((name) => name.endsWith("-linux-x64")) ?? "";
   const { status } = await run([join(made, file), "--version"], folder);
