@@ -33,9 +33,9 @@ export async function deltaOf(
     }
   }
   log.info(`left out: ${held.size} blobs that are in ${since.join(", ")}`);
-  const isNew = ([digest, { kind }]: [Digest, Node]) =>
-    kind === "blob" && !documents.has(digest) && !held.has(digest);
-  if (![...plan.nodes].some(isNew))
+  const isContent = ([digest, { kind }]: [Digest, Node]) => kind === "blob" && !documents.has(digest);
+  const content = [...plan.nodes].filter(isContent);
+  if (content.length > 0 && content.every(([digest]) => held.has(digest)))
     log.warn("nothing in this delta is new: is it the release that is meant (`--eksa-version`)?");
   // In the order of the plan, whatever that of the bases.
   return { bases: [...bases].sort(), leftOut: [...plan.nodes.keys()].filter((digest) => held.has(digest)) };

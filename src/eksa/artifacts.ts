@@ -21,7 +21,7 @@ export interface ManifestArtifact {
 
 /** What is left out, and why; one entry for all places with the same URI. */
 export interface Skipped {
-  /** Without userinfo and query. */
+  /** Without userinfo and query; empty where it stands for nothing. */
   uri: string;
   reason: string;
   where: readonly string[];
@@ -60,17 +60,17 @@ const FOLDERS = new Map([
 ]);
 
 /** Everything that a Bundles names, in its order. Fails naming every mention that makes no sense. */
-export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
+export function bundleArtifacts({ source, versionsBundles }: Bundles): BundleArtifacts {
   const images: ImageArtifact[] = [];
   const manifests: ManifestArtifact[] = [];
   const skipped: Skipped[] = [];
   const unknown = new Map<string, Set<string>>();
   const failures: unknown[] = [];
-  for (const [index, versionsBundle] of bundles.versionsBundles.entries()) {
+  for (const [index, versionsBundle] of versionsBundles.entries()) {
     const { kubeVersion } = versionsBundle;
     for (const { keys, fact } of allMisshapen(versionsBundle)) {
       const where = `versionsBundles[${index}].${pathOf(keys)}`;
-      failures.push(new Fault(`cannot use ${where}`, { cause: new Error(fact), hint: MEND }));
+      failures.push(new Fault(`cannot use ${where} of ${source}`, { cause: new Error(fact), hint: MEND }));
     }
     for (const mention of allMentions(versionsBundle)) {
       const { uri, fields, keys } = mention;
@@ -87,9 +87,13 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
           images.push({ kind, reference: parseImage(uri, fields.imageDigest), where, origins });
         } else if (kind === "manifest" || kind === "eksdRelease") {
           manifests.push({ kind, uri, title: titleOf(kubeVersion, mention), where, origins });
-        } else skipped.push({ uri: displayUri(uri), reason: SKIP_REASONS[kind], where });
+        } else {
+          // Of YAML's many words for nothing none says more than the place.
+          const shown = kind === "empty" ? "" : displayUri(uri);
+          skipped.push({ uri: shown, reason: SKIP_REASONS[kind], where });
+        }
       } catch (cause) {
-        failures.push(new Fault(`cannot use ${where[0]}`, { cause, hint: MEND }));
+        failures.push(new Fault(`cannot use ${where[0]} of ${source}`, { cause, hint: MEND }));
       }
     }
   }
@@ -99,15 +103,15 @@ export function bundleArtifacts(bundles: Bundles): BundleArtifacts {
     skipped: mergeSkipped(skipped),
     unknown: [...unknown].map(([component, where]) => ({ component, where: [...where] })),
   };
-  throwAll("cannot use what the Bundles names", failures);
+  throwAll(`cannot use what ${source} names`, failures);
   return artifacts;
 }
 
-/** One entry for each URI and reason, in order of first mention. */
+/** One entry for each URI and reason, in order of first mention; where there is no URI, for each place. */
 export function mergeSkipped(skipped: Iterable<Skipped>): Skipped[] {
   const merged = new Map<string, Skipped & { where: string[] }>();
   for (const entry of skipped) {
-    const key = `${entry.reason}\n${entry.uri}`;
+    const key = `${entry.reason}\n${entry.uri || entry.where[0]}`;
     const known = merged.get(key);
     if (known === undefined) merged.set(key, { ...entry, where: [...entry.where] });
     else for (const place of entry.where) known.where.push(place);

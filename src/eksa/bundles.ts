@@ -10,6 +10,8 @@ interface VersionsBundle {
 
 /** The envelope of a Bundles manifest. */
 export interface Bundles {
+  /** What it was read from, for messages. */
+  source: string;
   number: number;
   /** At least one. */
   versionsBundles: VersionsBundle[];
@@ -26,7 +28,7 @@ const versionsBundle = v.looseObject(
   "a mapping with a `kubeVersion`",
 );
 
-const BUNDLES: DocumentType<{ spec: Bundles }> = {
+const BUNDLES: DocumentType<{ spec: Omit<Bundles, "source"> }> = {
   apiVersion: "anywhere.eks.amazonaws.com/v1alpha1",
   kind: "Bundles",
   schema: v.object(
@@ -51,5 +53,5 @@ const BUNDLES: DocumentType<{ spec: Bundles }> = {
 };
 
 export function parseBundles(file: YamlFile): Bundles {
-  return parseYamlDocument(file, BUNDLES).spec;
+  return { source: file.source, ...parseYamlDocument(file, BUNDLES).spec };
 }

@@ -161,10 +161,13 @@ describe("a delta", () => {
   });
 
   test("warns where nothing in it is new", async () => {
-    const [same, newer] = [join(folder, "same.tar"), join(folder, "newer.tar")];
+    const at = (name: string) => join(folder, `${name}.tar`);
     const warning = "warning: nothing in this delta is new";
-    expect((await exportOf(next, same, "--since", whole)).stderr).toContain(warning);
-    expect((await exportOf(next, newer, "--since", base)).stderr).not.toContain(warning);
+    expect((await exportOf(next, at("same"), "--since", whole)).stderr).toContain(warning);
+    expect((await exportOf(next, at("newer"), "--since", base)).stderr).not.toContain(warning);
+    // They always travel.
+    const some = await exportOf(next, at("documents"), "--since", whole, "--only", "manifests");
+    expect(some.stderr).not.toContain(warning);
   });
 
   test("never replaces its base", async () => {

@@ -191,14 +191,20 @@ test.each<[string, Record<string, unknown>, string]>([
   ["eksD.manifestUrl", { eksD: { manifestUrl: ["x"] } }, "it is a list, where text is expected"],
 ])("%s of another shape is named, and not left out without a word", async (place, components, fact) => {
   const text = textOf(await faultOf(() => artifactsOf(components)));
-  expect(text).toContain(`cannot use versionsBundles[0].${place}`);
+  expect(text).toContain(`cannot use versionsBundles[0].${place} of bundles.yaml`);
   expect(text).toContain(fact);
 });
 
-test.each(["", "~", "null", "NULL"])("a URI that is `%s` is empty", (uri) => {
-  expect(artifactsOf({ eksa: { cliTools: { uri } } }).skipped).toEqual([
-    { uri, reason: "the URI is empty", where: ["versionsBundles[0].eksa.cliTools"] },
-  ]);
+test.each(["", "~", "null", "NULL"])("a URI that is `%s` is empty, and named by its place", (uri) => {
+  const places = ["cliTools", "diagnosticCollector"];
+  const eksa = Object.fromEntries(places.map((place) => [place, { uri }]));
+  expect(artifactsOf({ eksa }).skipped).toEqual(
+    places.map((place) => ({
+      uri: "",
+      reason: "the URI is empty",
+      where: [`versionsBundles[0].eksa.${place}`],
+    })),
+  );
 });
 
 test("all that makes no sense is named at once", async () => {
@@ -213,7 +219,7 @@ test("all that makes no sense is named at once", async () => {
     }),
   );
   for (const place of ["a", "b", "c", "../up.manifest", "d.manifest", "e.manifest"]) {
-    expect(textOf(fault)).toContain(`cannot use versionsBundles[0].${place}:`);
+    expect(textOf(fault)).toContain(`cannot use versionsBundles[0].${place} of bundles.yaml:`);
   }
 });
 
