@@ -172,7 +172,7 @@ class Gate {
     // To wait for a part of what is asked for would be in vain.
     if (this.#isBeyondPatience()) return false;
     if (later > (isNew ? 0 : NOTEWORTHY)) {
-      const why = `\`${this.#host}\` asks for patience (${status})`;
+      const why = `\`${this.#host}\` has asked for patience (${status})`;
       this.#options.onWait?.({ host: this.#host, delay, why });
     }
     return true;

@@ -9,6 +9,8 @@ import { type Wait, Waits } from "./waits.ts";
 const RATE_WINDOW = 15_000;
 /** The same for the time left, which must not jump with each large blob. */
 const ESTIMATE_WINDOW = 60_000;
+/** A blob of which nothing has shown for so long may be on its way all the same. */
+const UNSEEN_AFTER = 2000;
 /** A longer time to go means that next to nothing moves: better no guess than a silly one. */
 const LONGEST_ESTIMATE = 7 * 24 * 3_600_000;
 
@@ -46,6 +48,7 @@ export class ProgressState {
   #average = new MovingAverage(0, ESTIMATE_WINDOW);
   /** Who comes takes the first free one. */
   #slots: (Passage | undefined)[] = [];
+  readonly #seatedAt = new Map<Digest, number>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -81,11 +84,26 @@ export class ProgressState {
       artifacts: { done: artifacts, lost, total: wanted },
     };
     const rate = this.#rate(RATE_WINDOW);
-    if (rate === undefined) return snapshot;
+    if (rate === undefined || this.#isBlind(flights)) return snapshot;
     snapshot.rate = rate;
     const left = rate > 0 ? ((total - done) / (this.#rate(ESTIMATE_WINDOW) ?? rate)) * 1000 : Infinity;
     if (left <= LONGEST_ESTIMATE) snapshot.left = left;
     return snapshot;
+  }
+
+  /**
+   * Whether more may have moved unseen than was seen to: what the kernel sends by itself shows only once it is there.
+   */
+  #isBlind(flights: readonly Flight[]): boolean {
+    const since = this.#now() - UNSEEN_AFTER;
+    const unseen = flights.filter(({ node, received, note }) => {
+      return (
+        received === 0 && note === undefined && (this.#seatedAt.get(node.descriptor.digest) ?? since) <= since
+      );
+    });
+    const sizes = unseen.reduce((sum, { node }) => sum + node.descriptor.size, 0);
+    const elapsed = Math.min(this.#now() - (this.#started ?? 0), ESTIMATE_WINDOW);
+    return sizes > ((this.#rate(ESTIMATE_WINDOW) ?? 0) * elapsed) / 1000;
   }
 
   totals(): Totals {
@@ -103,14 +121,18 @@ export class ProgressState {
     this.#tally = new Tally();
     this.#average = new MovingAverage(this.#started, ESTIMATE_WINDOW);
     this.#slots = [];
+    this.#seatedAt.clear();
   }
 
   #seat(digest: Digest): void {
     const free = this.#slots.indexOf(undefined);
     this.#slots[free < 0 ? this.#slots.length : free] = this.#tally.passages.get(digest);
+    this.#seatedAt.set(digest, this.#now());
   }
 
   #unseat(digest: Digest): void {
+    this.#waits.forget(digest);
+    this.#seatedAt.delete(digest);
     const seat = this.#slots.findIndex((passage) => passage?.node.descriptor.digest === digest);
     if (seat >= 0) this.#slots[seat] = undefined;
   }

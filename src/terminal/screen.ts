@@ -21,6 +21,8 @@ const SHOW_CURSOR = "\u001b[?25h";
 const ERASE_LINE = "\u001b[2K";
 const ERASE_REST_OF_LINE = "\u001b[K";
 const ERASE_BELOW = "\u001b[J";
+const UP = "\u001b[A";
+const DOWN = "\u001b[B";
 /** Also where a line feed alone does not go back to the first column. */
 const NEXT_LINE = "\r\n";
 
@@ -35,6 +37,8 @@ export class Screen {
   /** Spec: https://no-color.org */
   readonly color: boolean;
   readonly #stream: OutputStream;
+  /** A window that becomes narrower wraps the lines that are there, which take more rows then. */
+  readonly #wraps: boolean;
   #block: readonly string[] = [];
   /** As the window was when the block was drawn. */
   #drawnColumns = 0;
@@ -44,6 +48,7 @@ export class Screen {
     this.#stream = stream;
     this.isLive = stream.isTTY === true && environment.TERM !== "dumb";
     this.color = this.isLive && (environment.NO_COLOR ?? "") === "";
+    this.#wraps = wraps(environment);
     stream.on?.("error", () => {
       this.#broken = true;
     });
@@ -75,8 +80,8 @@ export class Screen {
     const isResized = drawnColumns !== this.#columns;
     if (Bun.deepEquals(block, before) && (!isResized || block.length === 0)) return;
     const cursor = before.length === 0 ? HIDE_CURSOR : block.length === 0 ? SHOW_CURSOR : "";
-    const isBegun = before.length > 0 && !isResized;
-    this.#write(cursor + (isBegun ? written(block, before) : eraser + joined(block)));
+    const mayStay = before.length > 0 && block.length > 0 && !isResized;
+    this.#write(cursor + (mayStay ? written(block, before) : eraser + joined(block)));
   }
 
   clear(): void {
@@ -97,11 +102,18 @@ export class Screen {
     this.#drawnColumns = this.#columns;
   }
 
-  /** Back to the block's first line, everything below it gone. A line drawn before the window shrank is wrapped. */
+  /** Back to the block's first line, everything below it gone. */
   #eraser(): string {
     let rows = 0;
-    for (const line of this.#block) rows += Math.max(1, Math.ceil(Bun.stringWidth(line) / this.#columns));
-    return rows === 0 ? "" : `${up(rows)}${ERASE_BELOW}`;
+    for (const line of this.#block) rows += this.#rowsOf(line);
+    if (rows === 0) return "";
+    // From the first cell of a window on, tmux would keep a copy of all that is erased.
+    return `${up(rows)}${ERASE_LINE}${rows === 1 ? "" : `${DOWN}${ERASE_BELOW}${UP}`}`;
+  }
+
+  /** In a window that has shrunk since. */
+  #rowsOf(line: string): number {
+    return this.#wraps ? Math.max(1, Math.ceil(Bun.stringWidth(line) / this.#columns)) : 1;
   }
 
   #write(text: string): void {
@@ -112,6 +124,17 @@ export class Screen {
       this.#broken = true;
     }
   }
+}
+
+/**
+ * Whether a terminal wraps anew what stands in a window that becomes narrower, as tmux and the terminals of today's
+ * desktops do, or cuts it off, as xterm and PuTTY do. In doubt it cuts: what is left behind then is better than lines
+ * erased that were written for good.
+ */
+function wraps({ TERM = "", TMUX, STY, VTE_VERSION, WT_SESSION }: Environment): boolean {
+  if (TMUX !== undefined || VTE_VERSION !== undefined || WT_SESSION !== undefined) return true;
+  if (STY !== undefined) return false;
+  return process.platform === "win32" || /-256color$|kitty|alacritty|ghostty|wezterm|foot/.test(TERM);
 }
 
 function up(rows: number): string {

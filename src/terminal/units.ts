@@ -46,9 +46,9 @@ export function formatDuration(milliseconds: number): string {
   return pair(time, [DAY, "d"], [HOUR, "h"]);
 }
 
-/** As exact as a guess deserves: seconds below a minute, then minutes, then hours and minutes. */
+/** As exact as a guess deserves: seconds below a minute, never none, then minutes, then hours and minutes. */
 export function formatEstimate(milliseconds: number): string {
-  if (milliseconds < MINUTE - SECOND / 2) return formatDuration(milliseconds);
+  if (milliseconds < MINUTE - SECOND / 2) return formatDuration(Math.max(SECOND, milliseconds));
   return formatDuration(Math.max(1, Math.round(milliseconds / MINUTE)) * MINUTE);
 }
 

@@ -60,6 +60,11 @@ export class Waits {
     return formatNote(note, now);
   }
 
+  /** What has held up a blob that is there, or lost, holds nothing up any more. */
+  forget(digest: Digest): void {
+    this.#notes.delete(digest);
+  }
+
   /** What befalls one of these blobs, by its digest; and everything else, each text once. */
   among(digests: ReadonlySet<Digest>): { own: ReadonlyMap<Digest, string>; others: string[] } {
     const now = this.#now();

@@ -31,7 +31,7 @@ describe("a source", () => {
     const output = join(stage.work, "out.tar");
     const result = await stage.exportTo(output, "-v", "1");
     expect(result).toMatchObject({ status: 0, stdout: "" });
-    expect(result.stderr).toContain("asks for patience (429); going on in 1.0 s");
+    expect(result.stderr).toContain("has asked for patience (429); going on in 1.0 s");
     await expectSameArchive(output);
   });
 

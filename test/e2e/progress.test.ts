@@ -107,7 +107,7 @@ describe("on a terminal", () => {
     const running = await startExport({ env, columns: 100 });
     expect(await running.status).toBe(0);
     expect(running.output).toContain(
-      `waiting 1 s: \`${stage.online.registry.host}\` asks for patience (429)`,
+      `waiting 1 s: \`${stage.online.registry.host}\` has asked for patience (429)`,
     );
     expect(running.output.includes("\u001b[33mwaiting")).toBe(isColoured);
   });

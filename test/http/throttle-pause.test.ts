@@ -183,7 +183,7 @@ test("a pause is told however short it is, and not again where it becomes a litt
   await one.clock.forward(100);
   await answer(one, refusal());
   expect(one.notices).toEqual([
-    { host: "127.0.0.1", delay: expect.any(Number), why: "`127.0.0.1` asks for patience (429)" },
+    { host: "127.0.0.1", delay: expect.any(Number), why: "`127.0.0.1` has asked for patience (429)" },
   ]);
   expect(one.notices[0]?.delay).toBeLessThanOrEqual(400);
 });

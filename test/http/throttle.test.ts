@@ -232,7 +232,7 @@ test("a pause is told once, with the host, the wait and the reason", async () =>
     expect(result).toMatchObject({ status: "rejected", reason: { message: "interrupted" } });
   }
   expect(notices).toEqual([
-    { host: server.url.host, delay: 30_000, why: `\`${server.url.host}\` asks for patience (429)` },
+    { host: server.url.host, delay: 30_000, why: `\`${server.url.host}\` has asked for patience (429)` },
   ]);
 });
 

@@ -55,7 +55,8 @@ export class FakeStream implements OutputStream {
       const line = lines[row] ?? "";
       if (token === "\r") column = 0;
       else if (token === "\n") [row, column] = [row + 1, 0];
-      else if (command === "A") row = Math.max(0, row - Number(parameter));
+      else if (command === "A") row = Math.max(0, row - Number(parameter || 1));
+      else if (command === "B" && parameter === "") row++;
       else if (command === "K" && parameter === "") lines[row] = line.slice(0, column);
       else if (command === "K" && parameter === "2") lines[row] = "";
       else if (command === "J" && parameter === "") lines.splice(row, lines.length, line.slice(0, column));

@@ -52,6 +52,7 @@ function oneOfEach(): Record<string, unknown>[] {
   listener({ type: "held", node: CONFIG, bytes: MIB / 2 });
   listener(endOf(CONFIG, "copied"));
   listener({ type: "begin", node: LAYER });
+  listener({ type: "held", node: LAYER, bytes: 1 });
   advance(5000);
   note("it answered 503", { milliseconds: 2999.6, digest: LAYER.descriptor.digest });
   note("writing the rest to the disk");
@@ -92,7 +93,7 @@ test("an event is a line; the bytes are gathered into one every five seconds, an
     { event: "begin", ...inFlight },
     {
       event: "progress",
-      bytes: MIB,
+      bytes: MIB + 1,
       total: TOTAL,
       percent: 0,
       bytesPerSecond: Math.round(MIB / 10),

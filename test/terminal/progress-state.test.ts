@@ -7,7 +7,7 @@ import { widthOf } from "../../src/terminal/style.ts";
 import { parseBytes } from "../../src/terminal/units.ts";
 import { endOf, LAYER, MIB, nodeOf, ROOT, START } from "./transfers.ts";
 
-const BUSY = "`public.ecr.aws` asks for patience (429)";
+const BUSY = "`public.ecr.aws` has asked for patience (429)";
 
 /** What becomes of a node between its beginning and its end. */
 type Step =
@@ -147,6 +147,21 @@ describe("the rate and the time left", () => {
     expect(state.snapshot()).not.toHaveProperty("left");
     time = 2000;
     expect(state.snapshot()).toMatchObject({ rate: MIB / 2, left: expect.any(Number) });
+  });
+
+  test("are not guessed while more may be on its way unseen than was seen", () => {
+    let time = 0;
+    const state = new ProgressState(() => time);
+    const [small, large] = [nodeOf("small", 1024), nodeOf("large", 100 * MIB)];
+    state.apply({ type: "start", nodes: 2, bytes: 100 * MIB + 1024, artifacts: 1 });
+    for (const node of [small, large]) state.apply({ type: "begin", node });
+    state.apply(endOf(small, "copied"));
+    for (; time < 30_000; time += 1000) {
+      expect(state.snapshot()).not.toHaveProperty("rate");
+      expect(state.snapshot()).not.toHaveProperty("left");
+    }
+    state.apply({ type: "bytes", node: large, bytes: 60 * MIB });
+    expect(state.snapshot()).toMatchObject({ rate: expect.any(Number), left: expect.any(Number) });
   });
 
   test("forget what is long past, and make no guess once nothing moves", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { FakeStream } from "./fake-stream.ts";
 import { LAYER, START, setUp } from "./transfers.ts";
 
-const BUSY = "`public.ecr.aws` asks for patience (429)";
+const BUSY = "`public.ecr.aws` has asked for patience (429)";
 
 describe("what holds things up, on a terminal,", () => {
   test("is counted down on the line of the blob that it befalls, and forgotten a while after", () => {

@@ -18,7 +18,7 @@ import {
 } from "./transfers.ts";
 
 const SHORT = LAYER.descriptor.digest.slice(7, 19);
-const BUSY = "`public.ecr.aws` asks for patience (429)";
+const BUSY = "`public.ecr.aws` has asked for patience (429)";
 
 describe("on a terminal", () => {
   test.each([

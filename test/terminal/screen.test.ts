@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Screen } from "../../src/terminal/screen.ts";
+import { type Environment, Screen } from "../../src/terminal/screen.ts";
 import { fit, fitEnd, widthOf } from "../../src/terminal/style.ts";
 import { FakeStream } from "./fake-stream.ts";
 
@@ -30,13 +30,31 @@ test("a block is never wider or higher than the window", () => {
   expect(stream.screen()).toEqual(["xxxxxxx…", "xxxxxxx…", "xxxxxxx…"]);
 });
 
-test("a block that a shrinking window has wrapped is erased as a whole", () => {
+/** Back over so many rows, and nothing left of them; the first cell of all is not where the rest is erased from. */
+const erased = (rows: number) => `\r\u001b[${rows}A\u001b[2K\u001b[B\u001b[J\u001b[A`;
+
+test.each<[string, Environment, number]>([
+  ["tmux", { TERM: "screen", TMUX: "/tmp/tmux-0/default,1,0" }, 4],
+  ["a desktop's terminal", { TERM: "xterm-256color" }, 4],
+  ["kitty", { TERM: "xterm-kitty" }, 4],
+  ["PuTTY", { TERM: "xterm" }, 2],
+  ["screen", { TERM: "screen-256color", STY: "1.pts-0.host" }, 2],
+  ["an unknown one", {}, 2],
+])("in a window of %s that has shrunk, the block is erased and nothing above it", (_, environment, rows) => {
   const stream = new FakeStream({ columns: 80 });
-  const screen = new Screen(stream, {});
+  const screen = new Screen(stream, environment);
   screen.draw(["x".repeat(50), "y"]);
   stream.columns = 20;
   screen.clear();
-  expect(stream.written).toEndWith("\u001b[?25h\r\u001b[4A\u001b[J");
+  expect(stream.written).toEndWith(`\u001b[?25h${erased(rows)}`);
+});
+
+test("of a block of one line no more than that is erased", () => {
+  const stream = new FakeStream({ columns: 80 });
+  const screen = new Screen(stream, {});
+  screen.draw(["block"]);
+  screen.clear();
+  expect(stream.written).toEndWith("\r\u001b[1A\u001b[2K");
 });
 
 test.each([
@@ -138,23 +156,23 @@ test("a line that becomes shorter leaves no cells that a shrinking window would 
 
 test("after the window's width has changed the whole block is drawn anew", () => {
   const stream = new FakeStream({ columns: 80 });
-  const screen = new Screen(stream, {});
+  const screen = new Screen(stream, { TMUX: "0" });
   screen.draw(["x".repeat(50), "y"]);
   stream.columns = 20;
   stream.written = "";
   screen.draw(["x".repeat(50), "y"]);
   // In the narrower window the first line has taken three rows.
-  expect(stream.written).toBe(`\r\u001b[4A\u001b[J${"x".repeat(17)}…\r\ny\r\n`);
+  expect(stream.written).toBe(`${erased(4)}${"x".repeat(17)}…\r\ny\r\n`);
 });
 
 test("a line for good, printed after the window has shrunk, leaves a block that fits", () => {
   const stream = new FakeStream({ columns: 80 });
-  const screen = new Screen(stream, {});
+  const screen = new Screen(stream, { TMUX: "0" });
   screen.draw(["x".repeat(50)]);
   stream.columns = 20;
   stream.written = "";
   screen.print("line");
-  expect(stream.written).toBe(`\r\u001b[3A\u001b[Jline\n${"x".repeat(17)}…\r\n`);
+  expect(stream.written).toBe(`${erased(3)}line\n${"x".repeat(17)}…\r\n`);
 });
 
 test("the cursor is back when the process ends beside its block", () => {

@@ -4,7 +4,7 @@ import { Waits } from "../../src/terminal/waits.ts";
 
 const BLOB = digestOf(new TextEncoder().encode("blob"));
 const OTHER = digestOf(new TextEncoder().encode("other"));
-const BUSY = "`a.b` asks for patience (429)";
+const BUSY = "`a.b` has asked for patience (429)";
 
 function setUp() {
   let time = 0;
@@ -54,6 +54,15 @@ describe("a wait of a second or more", () => {
     expect(waits.among(new Set([BLOB, OTHER]))).toEqual({ own: new Map([[BLOB, text]]), others: [] });
     expect(waits.among(new Set([OTHER]))).toEqual({ own: new Map(), others: [text] });
   });
+});
+
+test("what has held up a blob is forgotten with it", () => {
+  const { waits, shown } = setUp();
+  waits.add("it answered 503", { milliseconds: 3000, digest: BLOB });
+  waits.forget(OTHER);
+  expect(shown()).toHaveLength(1);
+  waits.forget(BLOB);
+  expect(shown()).toEqual([]);
 });
 
 describe("a wait of less than a second", () => {
