@@ -11,7 +11,7 @@ export function restoreOnLeave(screen: Screen): void {
   // Windows knows neither of these signals.
   if (process.platform === "win32") return;
   process.once("SIGQUIT", () => {
-    screen.restoreCursor();
+    screen.clear();
     process.kill(process.pid, "SIGQUIT");
   });
   process.on("SIGTSTP", () => {

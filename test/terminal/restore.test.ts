@@ -45,7 +45,7 @@ test("while a program is held its block is away and the cursor there; it then go
   const drawing = await startDrawing();
   await drawing.saw(/frame 3/);
   drawing.kill("SIGTSTP");
-  await drawing.saw(/\[\?25h.*\[J$/s);
+  await drawing.saw(/\[\?25h.*\[2K$/s);
   const held = drawing.output;
   await Bun.sleep(200);
   expect(drawing.output).toBe(held);
