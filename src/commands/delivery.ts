@@ -1,4 +1,4 @@
-import { assertPlaces, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
+import { assertPlaces, type MirrorSecurity, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Plan, Source } from "../oci/plan.ts";
@@ -18,7 +18,7 @@ import { type LatestRelease, latestRelease, settleLatest } from "./latest-releas
 import { formatMapping } from "./mapping.ts";
 import { nodeSecurity } from "./node-security.ts";
 import type { RunReport } from "./report.ts";
-import { type Destination, greet } from "./target.ts";
+import { type Destination, greet, type Login, loginOf } from "./target.ts";
 
 export type DeliveryRun = Pick<Surroundings, "print" | "signal" | "environment"> & {
   log: Log;
@@ -72,12 +72,27 @@ export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<voi
   });
   log.info(formatSummary(verb === "copy" ? "copied" : "imported", progress.totals()));
   if (latest !== undefined) log.info(latest.text);
-  log.info(
-    values.filename === undefined ? "for the cluster's spec:" : `where ${values.filename} lets nodes look:`,
-  );
   const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
-  const security = nodeSecurity(run, destination);
+  const login = await loginOf(destination, run);
+  const security = nodeSecurity(run, destination, login !== undefined);
+  log.info(purposeOf(run, destination, { security, login }));
   await run.print(mirrorConfiguration(destination.target, registriesOfOrigin, security).trimEnd());
+}
+
+/** What the configuration that follows is for, and what it does not say. */
+function purposeOf(
+  { values: { filename } }: DeliveryRun,
+  { authorities = "" }: Destination,
+  { security, login }: { security: MirrorSecurity; login: Login | undefined },
+): string {
+  if (filename === undefined) {
+    const nodes =
+      "; its nodes log in with REGISTRY_USERNAME and REGISTRY_PASSWORD, to be set where the cluster is created";
+    return `for the cluster's spec${login === "file" ? nodes : ""}:`;
+  }
+  const isWhole = (security.authorities ?? "").trim() === authorities.trim();
+  if (isWhole) return `where ${filename} lets nodes look:`;
+  return `for the spec of ${filename}, which does not hold all of these certificates:`;
 }
 
 interface Sent extends TransferResult {

@@ -60,10 +60,12 @@ export const generateMirrorConfig = defineCommand(LINE, async (run) => {
   const { values, environment } = run;
   const destination = await nameTarget(run);
   refuseStdin(values.input, "read");
-  const { authenticate = false, ...security } = nodeSecurity(run, destination);
+  // A saved login says nothing of those that nodes have.
+  const known = targetCredentials(environment);
+  const { authenticate = false, ...security } = nodeSecurity(run, destination, known !== undefined);
   const { target } = destination;
   const registries = registriesOf(values.input);
-  const login = authenticate ? targetCredentials(environment) : undefined;
+  const login = authenticate ? known : undefined;
   if (authenticate && login === undefined && values.format === "containerd") throw withoutLogin(destination);
   if (values.format === "cluster") {
     const text = mirrorConfiguration(target, registries, { ...security, authenticate });

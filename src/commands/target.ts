@@ -107,19 +107,29 @@ export async function readCluster(directory: string, filename: string): Promise<
 }
 
 /** Fails where the cluster says that the registry asks for a login, and there is none to give. */
-async function assertLogin(
-  { target: { registry, ociNamespaces } }: Destination,
-  { values, environment, log }: Request,
-): Promise<void> {
-  if (targetCredentials(environment) !== undefined) return;
-  const lookUp = fileCredentials(environment, (text) => log.warn(text));
-  // A login may be saved for a namespace alone.
-  for (const namespace of new Set(["", ...(ociNamespaces?.values() ?? [])])) {
-    if ((await lookUp(registry, namespace)) !== undefined) return;
-  }
+async function assertLogin(destination: Destination, request: Request): Promise<void> {
+  if ((await loginOf(destination, request)) !== undefined) return;
+  const { registry } = destination.target;
   throw new Fault(`cannot log in to ${registry}: there are no credentials for it`, {
-    cause: new Error(`the cluster in ${values.filename} says \`authenticate: true\``),
+    cause: new Error(`the cluster in ${request.values.filename} says \`authenticate: true\``),
     hint: `set REGISTRY_USERNAME and REGISTRY_PASSWORD, or save a login with \`docker login ${registry}\``,
     kind: "usage",
   });
+}
+
+/** Where a login is from. */
+export type Login = "environment" | "file";
+
+/** Where the login for the target is from; undefined where there is none. */
+export async function loginOf(
+  { target: { registry, namespace, ociNamespaces } }: Destination,
+  { environment, log }: Pick<Request, "environment" | "log">,
+): Promise<Login | undefined> {
+  if (targetCredentials(environment) !== undefined) return "environment";
+  const lookUp = fileCredentials(environment, (text) => log.warn(text));
+  // A login may be saved for a namespace alone.
+  for (const path of new Set(["", namespace, ...(ociNamespaces?.values() ?? [])])) {
+    if ((await lookUp(registry, path)) !== undefined) return "file";
+  }
+  return;
 }

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "bun:test";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { image, type TestContent } from "../support/content.ts";
 import { type RunOptions, type RunResult, runExecutable } from "../support/executable.ts";
@@ -115,6 +115,13 @@ describe("a cluster's registry mirror as the target", () => {
     const result = await importInto(cluster, archive, { env: LOGIN });
     expect(result).toMatchObject({ status: 0 });
     expect(result.stderr).toContain(`where ${cluster} lets nodes look:`);
+    const elsewhere = join(stage.folder, "elsewhere");
+    await mkdir(elsewhere);
+    const { ca } = await makeAuthority(elsewhere);
+    const told = await importInto(cluster, archive, { env: { ...LOGIN, EKSA_REGISTRY_MIRROR_CA: ca } });
+    expect(told.stderr).toContain(
+      `for the spec of ${cluster}, which does not hold all of these certificates:`,
+    );
     const tags = await tagsOf(mirror);
     expect(tags).toEqual([
       "curated/package:v1",

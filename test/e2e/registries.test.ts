@@ -262,7 +262,11 @@ testWith(...TOOLS)("a password: from docker's login file", async () => {
     const config = await mkdtemp(join(folder, "docker-"));
     const auth = Buffer.from(`${ROBOT.username}:${ROBOT.password}`).toString("base64");
     await writeFile(join(config, "config.json"), JSON.stringify({ auths: { [host]: { auth } } }));
-    expect(await importTo(host, [], { env: { DOCKER_CONFIG: config } })).toMatchObject({ status: 0 });
+    const result = await importTo(host, [], { env: { DOCKER_CONFIG: config } });
+    expect(result).toMatchObject({ status: 0 });
+    // Nodes have no such file.
+    expect(parse(result.stdout).registryMirrorConfiguration).toMatchObject({ authenticate: true });
+    expect(result.stderr).toContain("its nodes log in with REGISTRY_USERNAME and REGISTRY_PASSWORD");
     await expectEverything(host, [...PLAIN, `--creds=${ROBOT.username}:${ROBOT.password}`]);
   });
 });
