@@ -102,7 +102,7 @@ async function giveRuntime(
   const { registry } = mirror.target;
   if (runtime !== "containerd") {
     await give(run, runtimeFiles(runtime, mirror));
-    if (login !== undefined) log.info(`the login is not in them: save one with \`podman login ${registry}\``);
+    if (login !== undefined) log.info(`the login is not in them: ${loginFor(runtime, registry)}`);
     return;
   }
   // What is printed may be seen by anybody.
@@ -112,6 +112,13 @@ async function giveRuntime(
   if (login !== undefined && !isKept)
     log.info("the login is left out: it is written with `--directory DIR` only");
   log.info('containerd reads them where its `config_path` is "/etc/containerd/certs.d"');
+}
+
+/** Source: https://github.com/cri-o/cri-o/blob/main/docs/crio.conf.5.md */
+function loginFor(runtime: "crio" | "podman", registry: string): string {
+  const save = `podman login ${registry}`;
+  if (runtime === "podman") return `save one with \`${save}\``;
+  return `save one with \`${save} --authfile FILE\`, and name FILE as \`global_auth_file\` in CRI-O's configuration`;
 }
 
 function basic({ username, password }: Extract<Credentials, { kind: "password" }>): string {

@@ -72,6 +72,8 @@ describe("a runtime with the generated files finds public names in the mirror", 
       const { status, stderr } = await generate(...flags, "-d", "node");
       expect({ status, stderr }).toMatchObject({ status: 0 });
       expect(stderr).toContain(`podman login ${mirror.host}`);
+      const forCrio = await generate("-r", `${mirror.host}/team/eksa`, "--format", "crio", "-d", "crio");
+      expect(forCrio.stderr).toContain("`global_auth_file` in CRI-O's configuration");
       const node = join(stage.work, "node");
       const auth = Buffer.from(`${ROBOT.username}:${ROBOT.password}`).toString("base64");
       await writeFile(join(node, "auth.json"), JSON.stringify({ auths: { [mirror.host]: { auth } } }));
