@@ -6,6 +6,7 @@ import { PROXY_VARIABLES } from "./http/proxy-variables.ts";
 import { Fault, type FaultKind, faultKind } from "./oci/fault.ts";
 import { restoreOnLeave } from "./terminal/restore.ts";
 import { Screen } from "./terminal/screen.ts";
+import { printToStdout } from "./terminal/stdout.ts";
 
 /** The commands by name. What a run does not need is not loaded: a start costs what the runtime does. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -80,19 +81,6 @@ function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boole
   return others.length === 0 && word === words[0] && lines.some(({ name }) => name.startsWith(`${word} `));
 }
 
-/** A reader that has seen enough, as `head` has, is no failure. */
-async function print(text: string): Promise<void> {
-  try {
-    await Bun.write(Bun.stdout, `${text}\n`);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
-    throw new Fault("cannot write the result to stdout", {
-      cause: error,
-      hint: "see where stdout goes: what it is written to has to have room",
-    });
-  }
-}
-
 function startsWith(words: readonly string[], name: readonly string[]): boolean {
   return name.every((word, index) => words[index] === word);
 }
@@ -143,7 +131,7 @@ async function main(argv: readonly string[]): Promise<void> {
     get screen() {
       return openScreen();
     },
-    print,
+    print: printToStdout,
     signal: stopping.signal,
   };
   try {

@@ -47,6 +47,8 @@ export interface CommandLine<F extends Flags = Flags> {
   example: string;
   /** Works, but is not in the list of commands. */
   hidden?: true;
+  /** What it prints is needed: without a stdout it does nothing. */
+  prints?: true;
 }
 
 type Choice<F> = F extends { choices: readonly (infer C extends string)[] } ? C : string;

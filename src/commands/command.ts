@@ -4,6 +4,7 @@ import { describeFault } from "../terminal/fault.ts";
 import { createLog, type Log } from "../terminal/log.ts";
 import { createProgress, type Progress, progressMode } from "../terminal/progress.ts";
 import type { Screen } from "../terminal/screen.ts";
+import { assertStdoutIsOpen } from "../terminal/stdout.ts";
 import { type CommandLine, type Flags, parseArguments, type Values } from "./arguments.ts";
 import type { OUTPUT_FLAGS } from "./flags.ts";
 
@@ -51,6 +52,7 @@ export function defineCommand<F extends Flags & typeof OUTPUT_FLAGS>(
         quiet: output.quiet,
         format: output.logFormat,
       });
+      if (line.prints) assertStdoutIsOpen();
       const mode = progressMode(screen, log, output);
       try {
         await work({

@@ -17,6 +17,7 @@ export function completion(shell: Shell, lines: () => Promise<readonly CommandLi
       fish: "eksa-airgap completion fish | source",
     }[shell],
     flags: OUTPUT_FLAGS,
+    prints: true,
   });
   return defineCommand(line, async ({ print }) => {
     const shown = (await lines()).filter(({ hidden }) => !hidden);

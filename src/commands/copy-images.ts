@@ -14,6 +14,7 @@ export const copyImages = defineDeprecated(
       summary:
         "Send the images and charts that a cluster needs from the Internet to the registry in its `registryMirrorConfiguration`.",
       example: "eksa-airgap import-images --filename cluster.yaml",
+      prints: true,
       flags: {
         ...hidden(COPY_FLAGS, ["registry", "only", "kubernetesVersion"]),
         // Nobody has looked at one here, and it says nothing of images: their digests do.

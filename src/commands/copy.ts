@@ -24,6 +24,7 @@ const LINE = defineCommandLine({
   summary:
     "Send every image, chart and manifest that a release of EKS Anywhere needs straight to a registry. What `export artifacts` followed by `import artifacts` does, without a file between them.",
   example: "eksa-airgap copy artifacts --registry registry.example.com/eksa",
+  prints: true,
   flags: {
     ...SELECTION_FLAGS,
     ...SIGNATURE_FLAGS,

@@ -10,6 +10,7 @@ import type { Reference } from "../oci/reference.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { formatSummary } from "../terminal/progress-view.ts";
+import { assertStdoutIsOpen } from "../terminal/stdout.ts";
 import { formatBytes } from "../terminal/units.ts";
 import type { Listener } from "../transfer/events.ts";
 import type { WholeIndex } from "../transfer/prune.ts";
@@ -83,6 +84,7 @@ export interface ExportOptions {
 export async function runExport(run: ExportRun, options: ExportOptions = {}): Promise<void> {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
+  if (values.output === "-" || values.dryRun) assertStdoutIsOpen();
   const { output, bundlesOverride, releaseManifest, caFile, signatureKey, since } = values;
   const report = new RunReport({
     command: LINE.name,

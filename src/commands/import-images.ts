@@ -42,6 +42,7 @@ export const importImages = defineDeprecated(
       summary: "Send the images and charts that a Bundles names from a file to a registry.",
       example:
         "eksa-airgap import images --input images.tar --registry registry.example.com --bundles eks-anywhere-downloads/bundle-release.yaml",
+      prints: true,
       flags: FLAGS,
     },
     successor: "import artifacts",

@@ -21,6 +21,7 @@ const LINE = defineCommandLine({
   name: "import artifacts",
   summary: "Send everything in an archive to a registry.",
   example: "eksa-airgap import artifacts --input artifacts.tar --registry registry.example.com/eksa",
+  prints: true,
   flags: {
     input: {
       type: "list",

@@ -27,6 +27,7 @@ const LINE = defineCommandLine({
   summary:
     "List the images of an archive, or of a release, as `uri@digest`. Neither charts nor YAML files are among them; a registry is asked only for digests that the Bundles does not give.",
   example: "eksa-airgap list images --bundles-override bundle-release.yaml",
+  prints: true,
   flags: {
     ...LIST_FLAGS,
     filename: {

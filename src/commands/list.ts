@@ -19,6 +19,7 @@ const LINE = defineCommandLine({
   summary:
     "List what an archive holds, or what an export would. A line an artifact: its reference, its digest, the size of all that it refers to, its kind.",
   example: "eksa-airgap list artifacts --input artifacts.tar",
+  prints: true,
   flags: { ...LIST_FLAGS, includeSignatures: SELECTION_FLAGS.includeSignatures },
 });
 

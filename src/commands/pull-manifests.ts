@@ -15,6 +15,7 @@ const LINE = defineCommandLine({
   summary:
     "Write a release's Bundles and all its manifests from a registry into a folder, as `eksctl anywhere` reads them. Prints the path for its `--bundles-override`.",
   example: "eksa-airgap pull manifests --filename cluster.yaml",
+  prints: true,
   flags: {
     registry: {
       type: "string",

@@ -7,6 +7,7 @@ const LINE = defineCommandLine({
   name: "version",
   summary: "Show the version, and that of EKS Anywhere that this program was built for.",
   example: "eksa-airgap version --output json",
+  prints: true,
   flags: {
     output: {
       type: "string",

@@ -214,21 +214,29 @@ function reportOn(
   };
 }
 
+/** A verdict that cannot be printed is still one: of both failures, the graver one decides. */
 async function conclude({ values, print }: VerifyRun, report: VerifyReport): Promise<void> {
-  await print(values.output === "json" ? formatJson(report) : formatText(report));
-  const { problems, registry, cluster } = report;
-  if (problems.length === 0) return;
+  const text = values.output === "json" ? formatJson(report) : formatText(report);
+  if (report.problems.length === 0) return print(text);
+  const cause: unknown = await print(text).catch((error: unknown) => error);
+  throw judge(values.input, report, cause);
+}
+
+function judge(
+  input: readonly string[],
+  { problems, registry, cluster }: VerifyReport,
+  cause: unknown,
+): Fault {
   const isKnown = problems.some(({ kind }) => kind !== "unchecked");
   const isArchive = problems.some(({ file }) => file !== undefined);
   const what =
     cluster === undefined ? "the archive again" : `an archive of ${cluster.release} that has it all`;
-  throw new Fault(
-    `cannot verify ${isArchive ? values.input.join(", ") : registry}: ${count(problems.length, "problem")}`,
-    {
-      kind: isKnown ? "mismatch" : "failed",
-      hint: isArchive
-        ? "copy the archive again, or export it anew"
-        : `import ${what}: what is there already is not sent`,
-    },
-  );
+  const name = isArchive ? input.join(", ") : registry;
+  return new Fault(`cannot verify ${name}: ${count(problems.length, "problem")}`, {
+    cause,
+    kind: isKnown ? "mismatch" : "failed",
+    hint: isArchive
+      ? "copy the archive again, or export it anew"
+      : `import ${what}: what is there already is not sent`,
+  });
 }

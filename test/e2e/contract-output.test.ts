@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { executable, type RunResult, startExecutable } from "../support/executable.ts";
+import { executable, type RunResult, runExecutable, startExecutable } from "../support/executable.ts";
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from "../support/registry.ts";
 import { NEW, ReleaseStage } from "./release-stage.ts";
 import { expectFailure, flipped } from "./stage.ts";
@@ -146,6 +146,41 @@ describe("only results are on stdout", () => {
     const stderr = await child.stderr.text();
     const result = { status: await child.exited, stdout: "", stderr };
     expectFailure(result, 1, "cannot write the result to stdout", "because:", "see where stdout goes");
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("a verdict that cannot be written still counts", async () => {
+    const archive = join(stage.folder, "flipped.tar");
+    await writeFile(archive, flipped(await Bun.file(join(stage.folder, "new.tar")).bytes(), 5000));
+    const child = Bun.spawn([await executable(), "verify", "artifacts", "-i", archive], {
+      cwd: stage.folder,
+      env: { PATH: "", HOME: stage.folder },
+      stdout: Bun.file("/dev/full"),
+      stderr: "pipe",
+    });
+    const stderr = await child.stderr.text();
+    const result = { status: await child.exited, stdout: "", stderr };
+    expectFailure(result, 4, "cannot verify", "because: cannot write the result to stdout", "ENOSPC");
+  });
+
+  test.if(process.platform === "linux").each([
+    ["an archive", ["export", "artifacts", "-o", "-", "--mirror", "public.ecr.aws=http://127.0.0.1:1"]],
+    ["a plan", ["export", "artifacts", "-o", "x.tar", "--dry-run"]],
+    ["an import", ["import", "artifacts", "-i", "new.tar", "-r", "http://127.0.0.1:1"]],
+    ["a list", ["list", "images", "-i", "new.tar"]],
+    ["a verdict", ["verify", "artifacts", "-i", "new.tar"]],
+    ["the version", ["version"]],
+    ["the version as a flag", ["--version"]],
+    ["the help", ["--help"]],
+  ])("with a closed stdout, %s is a failure", async (_, words) => {
+    const through = ["sh", "-c", 'exec "$0" "$@" >&-'];
+    const result = await runExecutable(words, { cwd: stage.folder, through });
+    expectFailure(result, 1, "error: cannot write the result to stdout: it is closed", "hint:");
+  });
+
+  test("a stdout that goes nowhere is one", async () => {
+    const through = ["sh", "-c", 'exec "$0" "$@" >/dev/null'];
+    const result = await runExecutable(["version"], { through });
+    expect(result).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 
   test.skipIf(!existsSync("/dev/full"))("what is said and cannot be written is none", async () => {
