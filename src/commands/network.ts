@@ -1,7 +1,7 @@
 import type { RemoteFile } from "../archive/remote.ts";
 import { readBounded } from "../http/body.ts";
 import { createHttp, type Exchange, type Http } from "../http/client.ts";
-import { type Mirror, mirroredUrl, mirrorOf, parseMirror } from "../http/mirror.ts";
+import { type Mirror, mirroredUrl, mirrorOf, parseMirror, redactMirror } from "../http/mirror.ts";
 import { proxyFor } from "../http/proxy.ts";
 import { redactUrl } from "../http/redact.ts";
 import { trustedAuthorities } from "../http/tls.ts";
@@ -173,11 +173,13 @@ function assertIsItself(registry: string, mirrors: readonly Mirror[]): void {
 function readMirror(text: string): Mirror {
   const mirror = parseMirror(text);
   if (mirror !== undefined) return mirror;
-  // The value is not quoted: a URL may hold a password.
-  throw new Fault("cannot use a value of `--mirror`: it is not of the form HOST=URL", {
-    hint: "write it as `--mirror public.ecr.aws=https://mirror.example.com/prefix`; credentials come from the login file",
-    kind: "usage",
-  });
+  throw new Fault(
+    `cannot use \`${redactMirror(text)}\` as a value of \`--mirror\`: it is not of the form HOST=URL`,
+    {
+      hint: "write it as `--mirror public.ecr.aws=https://mirror.example.com/prefix`; credentials come from the login file",
+      kind: "usage",
+    },
+  );
 }
 
 /** The environment speaks of the target alone, and wins over files there. */

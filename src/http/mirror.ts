@@ -5,16 +5,27 @@ export interface Mirror {
   path: string;
 }
 
-/** `HOST=URL`; undefined when it is not of that form. */
+/** `HOST=URL`, with the scheme; undefined when it is not of that form. */
 export function parseMirror(text: string): Mirror | undefined {
   const equals = text.indexOf("=");
   const host = text.slice(0, Math.max(equals, 0)).toLowerCase();
   const address = text.slice(equals + 1);
-  const full = /^https?:\/\//i.test(address) ? address : `https://${address}`;
-  if (!/^[^/\\?#@]+$/.test(host) || !URL.canParse(`https://${host}`) || !URL.canParse(full)) return;
-  const url = new URL(full);
+  if (!/^https?:\/\//i.test(address) || !URL.canParse(address)) return;
+  if (!/^[^/\\?#@]+$/.test(host) || !URL.canParse(`https://${host}`)) return;
+  const url = new URL(address);
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") return;
   return { host, origin: new URL(url.origin), path: url.pathname.replace(/^\/+|\/+$/g, "") };
+}
+
+/**
+ * What was given as `HOST=URL` and is none, without what may be secret in it: all before an `@`, what
+ * is no port, and a query.
+ */
+export function redactMirror(text: string): string {
+  return text
+    .replace(/^([\w.-]+(?::\d+)?=)?([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1$2REDACTED@")
+    .replace(/((?:=|:\/\/)[^/:[]+:)(?!\d*(?:\/|$)).*/s, "$1REDACTED")
+    .replace(/[?#].*$/s, "?REDACTED");
 }
 
 export function mirrorOf(host: string, mirrors: readonly Mirror[]): Mirror | undefined {

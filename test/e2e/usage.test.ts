@@ -44,7 +44,12 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
     [
       "a mirror without a URL",
       ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--mirror", "z"],
-      "--mirror",
+      "cannot use `z` as a value of `--mirror`: it is not of the form HOST=URL",
+    ],
+    [
+      "a mirror behind another protocol",
+      ["export", "artifacts", "-o", "x", "--bundles-override", "y", "--mirror", "z=ftp://me:secret@x"],
+      "cannot use `z=ftp://REDACTED@x` as a value of `--mirror`",
     ],
     [
       "a registry that is none",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Mirror, mirroredUrl, mirrorOf, parseMirror } from "../../src/http/mirror.ts";
+import { type Mirror, mirroredUrl, mirrorOf, parseMirror, redactMirror } from "../../src/http/mirror.ts";
 
 function mirror(text: string): Mirror {
   const parsed = parseMirror(text);
@@ -12,7 +12,7 @@ describe("a mirror is read", () => {
   test.each([
     ["public.ecr.aws=https://m.n", "public.ecr.aws", "https://m.n", ""],
     ["public.ecr.aws=https://m.n/", "public.ecr.aws", "https://m.n", ""],
-    ["Public.ECR.aws=m.n:5000/proxy/", "public.ecr.aws", "https://m.n:5000", "proxy"],
+    ["Public.ECR.aws=https://m.n:5000/proxy/", "public.ecr.aws", "https://m.n:5000", "proxy"],
     ["a.b:5000=http://127.0.0.1:1/x/y", "a.b:5000", "http://127.0.0.1:1", "x/y"],
     ["a.b=HTTPS://m.n//x//", "a.b", "https://m.n", "x"],
     ["[::1]:5000=https://m.n", "[::1]:5000", "https://m.n", ""],
@@ -36,12 +36,31 @@ test.each([
   "https://a.b=https://m.n",
   "a.b:port=https://m.n",
   "a.b=https://",
+  "a.b=ftp://m.n",
+  "a.b=file:///m.n",
+  "a.b=HTTPS:/m.n",
+  "a.b=m.n:5000",
+  "a.b=nonsense",
   "a.b=https://user:secret@m.n",
   "a.b=https://m.n/?x=1",
   "a.b=https://m.n/#x",
   "a.b=https://m n/",
 ])("%j is no mirror", (text) => {
   expect(parseMirror(text)).toBeUndefined();
+});
+
+test.each([
+  ["a.b=ftp://m.n/x", "a.b=ftp://m.n/x"],
+  ["a.b:5000=nonsense", "a.b:5000=nonsense"],
+  ["a.b=https://robot:se/c@ret@m.n/x", "a.b=https://REDACTED@m.n/x"],
+  ["a.b=robot:secret@m.n", "a.b=REDACTED@m.n"],
+  ["a.b=secret@m.n", "a.b=REDACTED@m.n"],
+  ["robot:sec=ret@m.n", "REDACTED@m.n"],
+  ["a.b=https://m.n/?token=secret", "a.b=https://m.n/?REDACTED"],
+  ["a.b=https://robot:secret", "a.b=https://robot:REDACTED"],
+  ["a.b=m.n#secret", "a.b=m.n?REDACTED"],
+])("%j is shown as %j", (text, shown) => {
+  expect(redactMirror(text)).toBe(shown);
 });
 
 describe("a file's address on the mirror of its host", () => {
