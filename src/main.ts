@@ -58,20 +58,23 @@ async function run(
   const words = argv[0] === "anywhere" ? argv.slice(1) : argv;
   if (words.length === 1 && words[0] === "--version") return print(VERSIONS);
   const { asksForHelp, commandHelp, rootHelp } = await import("./commands/arguments.ts");
-  const name = Object.keys(COMMANDS).find((known) => startsWith(words, known.split(" ")));
-  const command = name === undefined ? undefined : await COMMANDS[name]?.();
+  const { readCommandWords } = await import("./commands/command-words.ts");
+  const own = Object.keys(COMMANDS);
+  const asksInWords = words[0] === "help";
+  const line = asksInWords ? [...words.slice(1), "--help"] : words;
+  const called = readCommandWords(line, own);
+  const command = called.name === undefined ? undefined : await COMMANDS[called.name]?.();
   if (command !== undefined) {
-    if (asksForHelp(words)) return print(commandHelp(command.line));
-    return command.run(words.slice(command.line.name.split(" ").length), surroundings);
+    if (asksForHelp(called.rest)) return print(commandHelp(command.line));
+    return command.run(called.rest, surroundings);
   }
   const { handOver } = await import("./commands/hand-over.ts");
-  const call = await handOver(words, surroundings, Object.keys(COMMANDS));
-  if (typeof call === "object") return handTo(call);
+  const call = await handOver(line, surroundings, own);
+  if (typeof call === "object") return handTo(asksInWords ? { ...call, argv: words } : call);
   const lines = await allLines();
-  if (words.length === 0 || (asksForHelp(words) && isOfAll(words, lines)))
-    return print(rootHelp(ROOT, lines));
+  if (line.length === 0 || (asksForHelp(line) && isOfAll(line, lines))) return print(rootHelp(ROOT, lines));
   const { unknownCommand } = await import("./commands/unknown-command.ts");
-  throw unknownCommand(words, lines, call);
+  throw unknownCommand(called.words.length > 0 ? called.words : line, lines, call);
 }
 
 /** Nothing stands beside the flags for help but a word that commands begin with. */
@@ -79,10 +82,6 @@ function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boole
   const [word, ...others] = words.filter((word) => word !== "--help" && word !== "-h");
   if (word === undefined) return true;
   return others.length === 0 && word === words[0] && lines.some(({ name }) => name.startsWith(`${word} `));
-}
-
-function startsWith(words: readonly string[], name: readonly string[]): boolean {
-  return name.every((word, index) => words[index] === word);
 }
 
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */

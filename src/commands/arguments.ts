@@ -66,7 +66,7 @@ export type Values<F extends Flags> = {
   [K in keyof F]: F[K] extends IsPresent ? ValueOf<F[K]> : ValueOf<F[K]> | undefined;
 };
 
-type Token = { rawName: string; value?: string | undefined; inlineValue?: boolean | undefined };
+type OptionToken = { rawName: string; value?: string | undefined; inlineValue?: boolean | undefined };
 type Value = string | number | boolean | string[] | undefined;
 
 /** Keeps the literal types that the values are inferred from. */
@@ -90,23 +90,41 @@ export function parseArguments<F extends Flags>(line: CommandLine<F>, argv: read
   return values as Values<F>;
 }
 
-/** The values of each flag as they stand in the line, by key. */
-function collect(line: CommandLine, argv: readonly string[]): Map<string, string[]> {
-  const keys = new Map(Object.keys(line.flags).map((key) => [flagName(key), key]));
-  assertDoubleDashes(keys, argv);
-  const options = Object.entries(line.flags).map(([key, { type, alias }]) => {
+/** The flags and words of a line, in order. */
+export function readTokens(flags: Flags, argv: readonly string[]) {
+  const options = Object.entries(flags).map(([key, { type, alias }]) => {
     const option = { type: type === "boolean" ? ("boolean" as const) : ("string" as const) };
     return [flagName(key), alias === undefined ? option : { ...option, short: alias }] as const;
   });
-  const { tokens } = parseArgs({
+  return parseArgs({
     args: [...argv],
     options: Object.fromEntries(options),
     strict: false,
     allowPositionals: true,
     tokens: true,
+  }).tokens;
+}
+
+/** `-rq=true` as `-r --quiet=true`: node:util would take each letter for a flag. */
+export function spellOut(flags: Flags, argv: readonly string[]): string[] {
+  const switches = Object.entries(flags).filter(([, { type }]) => type === "boolean");
+  const names = new Map(switches.map(([key, { alias }]) => [alias, flagName(key)]));
+  const ahead = beforeTerminator(argv);
+  const spelled = ahead.flatMap((argument) => {
+    const [, letters = "", value] = /^-([a-z]+)=(.*)$/is.exec(argument) ?? [];
+    if (value === undefined || ![...letters].every((letter) => names.has(letter))) return [argument];
+    const others = [...letters.slice(0, -1)].map((letter) => `-${letter}`);
+    return [...others, `--${names.get(letters.slice(-1))}=${value}`];
   });
+  return [...spelled, ...argv.slice(ahead.length)];
+}
+
+/** The values of each flag as they stand in the line, by key. */
+function collect(line: CommandLine, argv: readonly string[]): Map<string, string[]> {
+  const keys = new Map(Object.keys(line.flags).map((key) => [flagName(key), key]));
+  assertDoubleDashes(keys, argv);
   const given = new Map<string, string[]>();
-  for (const token of tokens) {
+  for (const token of readTokens(line.flags, spellOut(line.flags, argv))) {
     if (token.kind === "positional") {
       const message = `cannot use the argument \`${token.value}\`: \`${line.name}\` takes flags only`;
       throw usage(message, seeHelp(line.name));
@@ -125,14 +143,18 @@ function collect(line: CommandLine, argv: readonly string[]): Map<string, string
 }
 
 /** A flag's value as it stands in the line; an empty one, or another flag in its place, is refused. */
-function textOf({ type }: Flag, { rawName, value, inlineValue }: Token): string {
+function textOf({ type }: Flag, { rawName, value, inlineValue }: OptionToken): string {
   if (type === "boolean" && value === undefined) return "true";
   // node:util reads `-o=x` as `-o` with the value `=x`.
   const text = inlineValue && !rawName.startsWith("--") ? value?.replace(/^=/, "") : value;
   if (text === "")
     throw usage(`cannot use \`${rawName}\` with an empty value`, "give it a value, or leave it out");
-  if (text === undefined || (!inlineValue && text.startsWith("-") && text !== "-")) {
-    throw usage(`cannot use \`${rawName}\` without a value`, `write it as \`${rawName}=VALUE\``);
+  const hint = `write it as \`${rawName}=VALUE\``;
+  if (text === undefined) throw usage(`cannot use \`${rawName}\` without a value`, hint);
+  if (!inlineValue && text.startsWith("-") && text !== "-") {
+    // Only a flag's name is shown: what is behind it may be secret.
+    const [name] = text.split("=", 1);
+    throw usage(`cannot use \`${rawName}\` without a value: \`${name}\` looks like a flag`, hint);
   }
   return text;
 }

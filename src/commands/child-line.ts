@@ -46,6 +46,9 @@ const COMMANDS = new Map<string, Omit<ChildCommand, "name">>([
 ]);
 const MOST_WORDS = 4;
 
+/** First words of commands of ours that `eksctl anywhere` has as well. */
+export const SHARED = new Set(["completion", "copy", "download", "generate", "import", "list", "version"]);
+
 export function readChildLine(argv: readonly string[]): ChildLine {
   const words = wordsOf(argv);
   const command = commandOf(words);

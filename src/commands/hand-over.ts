@@ -9,15 +9,12 @@ import { describeFault } from "../terminal/fault.ts";
 import { createLog, type Log } from "../terminal/log.ts";
 import { asksForHelp } from "./arguments.ts";
 import { type Call, childEnvironment, findChild, versionOfChild } from "./child.ts";
-import { readChildLine, variableOf, withFlag } from "./child-line.ts";
+import { readChildLine, SHARED, variableOf, withFlag } from "./child-line.ts";
 import type { Surroundings } from "./command.ts";
 import { DOWNLOADS, writeManifests } from "./manifest-folder.ts";
 import { readManifests } from "./mirror-manifests.ts";
 import { openNetwork } from "./network.ts";
 import { greet, readTarget } from "./target.ts";
-
-/** First words of commands of ours that `eksctl anywhere` has as well. */
-const SHARED = new Set(["completion", "copy", "download", "generate", "import", "list", "version"]);
 
 /**
  * How the real `eksctl-anywhere` is to be called with a command line; undefined where the line cannot be meant

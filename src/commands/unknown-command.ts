@@ -1,6 +1,7 @@
 import { Fault } from "../oci/fault.ts";
 import { nearest } from "../terminal/nearest.ts";
 import type { CommandLine } from "./arguments.ts";
+import { SHARED } from "./child-line.ts";
 
 type Known = Pick<CommandLine, "name" | "hidden">;
 
@@ -17,13 +18,19 @@ export function unknownCommand(
 ): Fault {
   const [first = ""] = words;
   if (first.startsWith("-")) return misplacedFlag(words, known);
-  const flag = words.findIndex((word) => word.startsWith("-"));
-  const asked = words.slice(0, flag < 0 ? 2 : Math.min(flag, 2)).join(" ");
+  const asked = words.slice(0, 2).join(" ");
   const meant = meantBy(asked, known).map((name) => `\`eksa-airgap ${name}\``);
+  const isOurs = meant.length > 0 && !SHARED.has(first);
+  const hints = [
+    ...(meant.length > 0 ? [`did you mean ${meant.join(" or ")}?`] : []),
+    ...(child === "absent" && !isOurs ? [BRING_CHILD] : []),
+  ];
+  const [hint = SEE_HELP, more] = hints;
   return new Fault(`cannot run \`${asked}\`: there is no such command`, {
-    ...(child === "absent" && { cause: new Error("PATH has no other `eksctl-anywhere` to hand it to") }),
-    hint:
-      meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : child === "absent" ? BRING_CHILD : SEE_HELP,
+    ...(child === "absent" && {
+      cause: new Fault("PATH has no other `eksctl-anywhere` to hand it to", { hint: more }),
+    }),
+    hint,
     kind: "usage",
   });
 }
@@ -32,6 +39,9 @@ export function unknownCommand(
 function meantBy(asked: string, known: readonly Known[]): string[] {
   const names = known.map(({ name }) => name);
   const visible = known.filter(({ hidden }) => !hidden).map(({ name }) => name);
+  const halves = [visible, names].map((all) => all.filter((name) => name.split(" ").includes(asked)));
+  const wholes = halves.find(({ length }) => length > 0);
+  if (wholes !== undefined) return wholes;
   const near = nearest(asked, visible) ?? nearest(asked, names);
   if (near !== undefined) return [near];
   const first = nearest(firstWord(asked), visible.map(firstWord));

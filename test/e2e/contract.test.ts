@@ -144,8 +144,11 @@ describe("the program", () => {
     ["a slip in both words", ["lsit", "imgaes"], "did you mean `eksa-airgap list images`?"],
     ["a slip in half a command", ["pul"], "did you mean `eksa-airgap pull manifests`?"],
     ["a command in other case", ["Export", "Artifacts"], "did you mean `eksa-airgap export artifacts`?"],
-    ["a flag before the command", ["-q", "list", "images"], "write `eksa-airgap list images -q`"],
-    ["help before the command", ["--help", "version"], "write `eksa-airgap version --help`"],
+    [
+      "a flag before the command",
+      ["--jobs", "1", "list", "images"],
+      "write `eksa-airgap list images --jobs`",
+    ],
     ["a flag alone", ["--quiet"], "cannot use `--quiet` without a command"],
     ["a slip in a flag", ["--versoin"], "did you mean `eksa-airgap --version`?"],
     [
@@ -153,7 +156,7 @@ describe("the program", () => {
       ["--version", "--output", "json"],
       "cannot use `--version` with anything behind it",
     ],
-    ["its help with more", ["--help", "surplus"], "cannot use `--help` with anything behind it"],
+    ["help in front of another word", ["--help", "surplus"], "cannot run `surplus`"],
     ["the leading word twice", ["anywhere", "anywhere", "version"], "cannot run `anywhere version`"],
   ])("refuses %s", async (_, words, says) => {
     await expectMistake(words, says);

@@ -70,6 +70,11 @@ describe("a command that is not ours is run by eksctl-anywhere", () => {
     expect(await run(["create", "cluster", "--help"])).toMatchObject({ status: 7 });
   });
 
+  test("its help in words is, too", async () => {
+    expect(await run(["help", "create", "cluster"])).toMatchObject({ status: 7 });
+    expect(await child.argv()).toEqual(["help", "create", "cluster"]);
+  });
+
   test("what ends it by a signal is told by 128 and the signal's number", async () => {
     expect(await run(["create", "cluster"], { env: { [STAND_IN_DOES]: "die" } })).toMatchObject({
       status: 137,
@@ -200,7 +205,10 @@ describe("which program is the other one", () => {
 
   test("a slip in a command of ours is not for it, nor is one of ours behind a flag", async () => {
     expectFailure(await run(["export", "artefacts"]), 2, "did you mean `eksa-airgap export artifacts`?");
-    expectFailure(await run(["-v", "4", "list", "images"]), 2, "cannot use `-v` before the command");
+    expectFailure(await run(["--jobs", "4", "list", "images"]), 2, "cannot use `--jobs` before the command");
+    expect(await run(["list", "-v", "4", "images", "--help"])).toMatchObject({ status: 0 });
+    expect(await run(["help", "list", "images"])).toMatchObject({ status: 0 });
+    expect(await run(["help"])).toMatchObject({ status: 0 });
     expectFailure(await run(["--verbose"]), 2, "cannot use `--verbose` without a command");
     await expect(child.argv()).rejects.toThrow();
   });

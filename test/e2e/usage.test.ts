@@ -15,7 +15,27 @@ afterAll(() => stage.strike());
 describe("a mistake in the line ends with 2, and does nothing", () => {
   test.each<[string, string[], string]>([
     ["an unknown command", ["exprot", "artifacts"], "did you mean `eksa-airgap export artifacts`?"],
-    ["half a command", ["export"], "cannot run `export`"],
+    ["half a command", ["export"], "did you mean `eksa-airgap export artifacts`?"],
+    ["its other half", ["artifacts"], "or `eksa-airgap import artifacts` or"],
+    [
+      "half of an old command",
+      ["download"],
+      "`eksa-airgap download artifacts` or `eksa-airgap download images`?",
+    ],
+    [
+      "half of a command that eksctl has too",
+      ["generate"],
+      "did you mean `eksa-airgap generate mirror-config`?",
+    ],
+    ["the same beside the other program", ["generate"], "hint: if it is one of EKS Anywhere's"],
+    ["no shell", ["completion"], "`eksa-airgap completion bash` or `eksa-airgap completion zsh` or"],
+    [
+      "an unknown command behind flags",
+      ["-v", "4", "exprot", "artifacts"],
+      "`eksa-airgap export artifacts`?",
+    ],
+    ["a flag before a command that not all have", ["--jobs", "3", "version"], "before the command"],
+    ["the help of an unknown command", ["help", "exprot", "artifacts"], "did you mean `eksa-airgap export"],
     ["an unknown flag", ["export", "artifacts", "--outptu", "x"], "did you mean `--output`?"],
     ["an unknown letter", ["export", "artifacts", "-x"], "cannot use `-x`"],
     ["an extra argument", ["export", "artifacts", "surplus"], "cannot use the argument `surplus`"],
@@ -87,6 +107,27 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
     expect(JSON.parse(stderr)).toMatchObject({ level: "error", errorKind: "usage" });
   });
+});
+
+test.each([
+  [["help"], ["--help"]],
+  [
+    ["help", "export", "artifacts"],
+    ["export", "artifacts", "--help"],
+  ],
+  [
+    ["anywhere", "help", "export"],
+    ["export", "--help"],
+  ],
+  [["-v", "4", "version", "-q=false"], ["version"]],
+  [
+    ["list", "--log-format", "json", "images", "--help"],
+    ["list", "images", "--help"],
+  ],
+])("%j is as %j", async (line, same) => {
+  const [result, expected] = [await runExecutable(line), await runExecutable(same)];
+  expect(result).toEqual(expected);
+  expect(result.status).toBe(0);
 });
 
 test("what lies in the working directory has no effect", async () => {
