@@ -29,18 +29,34 @@ const AUTHORIZATION =
 /** The look-ahead spares prose such as "bearer authentication". */
 const CREDENTIAL = /\b([Bb]earer|BEARER|[Bb]asic|BASIC)\s+(?=[^\s"]*[A-Z0-9=])[\w.~+/=-]{8,}/g;
 const JSON_WEB_TOKEN = /\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
+/** Select Graphic Rendition. Spec: ECMA-48, 8.3.117. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const COLOUR = /(?:\u001b\[|\u009b)[\d;:]*m/g;
 const INVISIBLE = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**
  * Makes any text fit to be shown: no terminal escapes, no invisible characters but the line feed, no secret.
+ * Colours are left out; what else cannot be seen is spelled out, as a name that holds it is another one without it.
  * A last line of defence: whoever makes a message keeps secrets out of it in the first place.
  */
 export function sanitize(text: string): string {
-  const visible = Bun.stripANSI(text)
-    .replaceAll(/\r\n?/g, "\n")
-    .replaceAll("\t", " ")
-    .replaceAll(INVISIBLE, "");
-  return redact(visible);
+  const bare = onlySpaces(Bun.stripANSI(text)).replaceAll(INVISIBLE, "");
+  const safe = redact(bare);
+  // What is invisible may stand in the middle of a secret, which is not known for one when it is spelled out.
+  return safe === bare ? spellOut(text) : safe;
+}
+
+function spellOut(text: string): string {
+  return onlySpaces(text.replaceAll(COLOUR, "")).replaceAll(INVISIBLE, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (code <= 0xff) return `\\x${code.toString(16).padStart(2, "0")}`;
+    return code <= 0xffff ? `\\u${code.toString(16).padStart(4, "0")}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** A line ends with a line feed, and nothing jumps. */
+function onlySpaces(text: string): string {
+  return text.replaceAll(/\r\n?/g, "\n").replaceAll("\t", " ");
 }
 
 /** The same on one line. */

@@ -6,13 +6,17 @@ const JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyb2JvdCJ9.c2lnbmF0dXJl";
 
 test.each([
   ["colours", "\u001b[31mred\u001b[0m", "red"],
-  ["a window title", "a\u001b]0;owned\u0007b", "ab"],
-  ["a cursor move", "up\u001b[2A\u001b[Kdown", "updown"],
-  ["a C1 escape", "a\u009b31mb", "ab"],
-  ["a bell and a backspace", "a\u0007\bb", "ab"],
+  ["colours by C1", "a\u009b31mb", "ab"],
+  ["a window title", "a\u001b]0;owned\u0007b", "a\\x1b]0;owned\\x07b"],
+  ["a cursor move", "up\u001b[2A\u001b[Kdown", "up\\x1b[2A\\x1b[Kdown"],
+  ["a cursor move behind a colour", "a\u001b\u001b[31m[2Jb", "a\\x1b[2Jb"],
+  ["a C1 escape", "a\u009b2Jb", "a\\x9b2Jb"],
+  ["a bell and a backspace", "a\u0007\bb", "a\\x07\\x08b"],
   ["a carriage return", "good\rbad", "good\nbad"],
-  ["a change of writing direction", "a\u202egnp.b\u2066", "agnp.b"],
-  ["a zero-width space", "ex\u200bample", "example"],
+  ["a tab", "a\tb", "a b"],
+  ["a change of writing direction", "a\u202egnp.b\u2066", "a\\u202egnp.b\\u2066"],
+  ["a zero-width space", "ex\u200bample", "ex\\u200bample"],
+  ["a tag", "a\u{e0041}b", "a\\u{e0041}b"],
 ])("%s in foreign text does not reach the terminal", (_, text, safe) => {
   expect(sanitize(text)).toBe(safe);
 });
@@ -41,6 +45,9 @@ test.each([
   ["sent Bearer dXNlcjpwYXNz1234=", "sent Bearer REDACTED"],
   [`got ${JWT} back`, "got REDACTED back"],
   ["https://u:p\u001b[0m@harbor.corp", "https://REDACTED@harbor.corp"],
+  ["https://u:p\u000b\u0001@harbor.corp", "https://REDACTED@harbor.corp"],
+  ["to\u200bken=abc", "token=REDACTED"],
+  [`${JWT.slice(0, 12)}\u001b[2J${JWT.slice(12)}`, "REDACTED"],
 ])("a secret is masked in %p", (text, safe) => {
   expect(sanitize(text)).toBe(safe);
 });
