@@ -122,6 +122,7 @@ export function spellOut(flags: Flags, argv: readonly string[]): string[] {
 /** The values of each flag as they stand in the line, by key. */
 function collect(line: CommandLine, argv: readonly string[]): Map<string, string[]> {
   const keys = new Map(Object.keys(line.flags).map((key) => [flagName(key), key]));
+  assertText(argv);
   assertDoubleDashes(keys, argv);
   const given = new Map<string, string[]>();
   for (const token of readTokens(line.flags, spellOut(line.flags, argv))) {
@@ -222,6 +223,13 @@ function assertComplete(
   }
   if (missing.length === 0) return;
   throw usage(`cannot run \`${name}\` without ${listed(missing)}`, seeHelp(name));
+}
+
+/** The runtime puts U+FFFD in place of what is no text: a file of that name would be another one. */
+function assertText(argv: readonly string[]): void {
+  const broken = argv.find((argument) => argument.includes("\ufffd"));
+  if (broken === undefined) return;
+  throw usage(`cannot use \`${broken}\`: it is not valid UTF-8`, "rename the file to a name in UTF-8");
 }
 
 /** `-output x` would be read as `-o utput`: name the flag that was meant instead. */

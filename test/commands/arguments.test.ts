@@ -148,6 +148,7 @@ describe("wrong usage is refused:", () => {
     [["-o", "a", "-"], "cannot use the argument `-`:", "see `eksa"],
     [["-o", "a", "--output", "b"], "cannot use `--output` twice", "give it once"],
     [["-o", "a", "-r", "-r"], "cannot use `-r` twice", "give it once"],
+    [["-o", "a\ufffd.tar"], "cannot use `a\ufffd.tar`: it is not valid UTF-8", "rename the file"],
     [["--output", ""], "cannot use `--output` with an empty value", "give it a value"],
     [["--output="], "cannot use `--output` with an empty value", "give it a value"],
     [["-o="], "cannot use `-o` with an empty value", "give it a value"],

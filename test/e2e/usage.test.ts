@@ -39,6 +39,8 @@ describe("a mistake in the line ends with 2, and does nothing", () => {
     ["an unknown flag", ["export", "artifacts", "--outptu", "x"], "did you mean `--output`?"],
     ["an unknown letter", ["export", "artifacts", "-x"], "cannot use `-x`"],
     ["an extra argument", ["export", "artifacts", "surplus"], "cannot use the argument `surplus`"],
+    ["an invisible argument", ["list", "artifacts", "a\u001b[2Jb"], "the argument `a\\x1b[2Jb`"],
+    ["a name in another encoding", ["export", "artifacts", "-o", "a\ufffdb"], "it is not valid UTF-8"],
     ["an empty value", ["export", "artifacts", "--output="], "cannot use `--output` with an empty value"],
     ["an empty argument as a value", ["import", "artifacts", "-i", ""], "with an empty value"],
     ["a flag in place of a value", ["export", "artifacts", "-o", "--force"], "without a value"],
