@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Fault } from "../oci/fault.ts";
 import { formatHelp, type HelpSection } from "../terminal/help.ts";
@@ -30,7 +31,12 @@ type Flag =
   /** Bytes, at least one: `4GiB`, `700MB`, `1048576`. */
   | (FlagBase & { type: "size" })
   /** Repeated, or separated with commas. Absent: empty. */
-  | (FlagBase & { type: "list"; choices?: readonly string[] });
+  | (FlagBase & {
+      type: "list";
+      choices?: readonly string[];
+      /** Its values name files: one that is there under the whole text, commas and all, is that file. */
+      files?: true;
+    });
 
 export type Flags = Readonly<Record<string, Flag>>;
 
@@ -179,7 +185,12 @@ function parseValue(key: string, flag: Flag, given: readonly string[] | undefine
   }
 }
 
-function parseList(key: string, { choices }: { choices?: readonly string[] }, text: string): string[] {
+function parseList(
+  key: string,
+  { choices, files }: { choices?: readonly string[]; files?: true },
+  text: string,
+): string[] {
+  if (files && existsSync(text)) return [text];
   return text.split(",").map((item) => {
     if (item !== "") return parseChoice(key, choices, item);
     throw usage(`cannot use \`--${flagName(key)}\` with an empty value`, `\`${text}\` has a comma too many`);

@@ -19,13 +19,14 @@ import { defineCommand, type Run } from "./command.ts";
 import { openWorkplace, plannedIn, writeArchive } from "./export-archive.ts";
 import { assertCanPipe, writeToPipe } from "./export-pipe.ts";
 import { collect, makePlan } from "./export-plan.ts";
+import { namesFolder } from "./file-name.ts";
 import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
 import { type Network, openNetwork } from "./network.ts";
 import { formatPlan } from "./plan-report.ts";
 import { assertLaidOut, openPrepackaged, type Prepackaged, readyMade } from "./prepackaged.ts";
 import { type Inputs, RunReport } from "./report.ts";
 import { SignatureCheck } from "./signature.ts";
-import { deltaOf } from "./since.ts";
+import { assertBases, assertFiles, deltaOf } from "./since.ts";
 
 const LINE = defineCommandLine({
   name: "export artifacts",
@@ -49,6 +50,7 @@ const LINE = defineCommandLine({
     dryRun: { type: "boolean", description: "print the plan and download nothing but manifests" },
     since: {
       type: "list",
+      files: true,
       valueHint: "ARCHIVE",
       description: "leave out what these archives hold: a delta",
     },
@@ -84,6 +86,7 @@ export interface ExportOptions {
 export async function runExport(run: ExportRun, options: ExportOptions = {}): Promise<void> {
   const { values, log, directory } = run;
   assertCanBeOutput(run);
+  assertFiles(run.values.since);
   if (values.output === "-" || values.dryRun) assertStdoutIsOpen();
   const { output, bundlesOverride, releaseManifest, caFile, signatureKey, since } = values;
   const report = new RunReport({
@@ -176,6 +179,7 @@ async function resolvePlan(
   run: ExportRun,
   { network, source, signatures, report }: Resolving,
 ): Promise<Planned> {
+  assertBases(run.values.since);
   const collection = await collect(run, network, signatures.bundles);
   report.inputs(collection);
   signatures.releases(collection.files);
@@ -230,9 +234,9 @@ function assertCanBeOutput({ values, directory }: ExportRun): void {
     throw usage(`cannot write ${output}: it is what the delta builds on`, "choose another name");
   }
   const found = lookAt(path, output);
-  if (found?.isDirectory()) {
+  if (found?.isDirectory() || namesFolder(output)) {
     throw usage(
-      `cannot write ${output}: it is a folder`,
+      `cannot write ${output}: ${found?.isDirectory() ? "it is" : "that names"} a folder`,
       `name a file in it, e.g. ${join(output, "artifacts.tar")}`,
     );
   }

@@ -27,6 +27,7 @@ const LINE = defineCommandLine({
       type: "list",
       alias: "i",
       required: true,
+      files: true,
       valueHint: "FILE",
       description:
         "the archive to read, or its first volume; a base and its deltas together; `.tar.gz` and `.tar.zst` too; `-` for stdin",

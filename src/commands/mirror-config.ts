@@ -29,6 +29,7 @@ const LINE = defineCommandLine({
     input: {
       type: "list",
       alias: "i",
+      files: true,
       valueHint: "FILE",
       description: `that archive: every registry in it gets an entry; without it ${PUBLIC_REGISTRY} alone does`,
     },

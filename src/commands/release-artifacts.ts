@@ -25,6 +25,7 @@ import { defineCommandLine } from "./arguments.ts";
 import { describeArtifact } from "./artifact-kind.ts";
 import { defineCommand, type Run } from "./command.ts";
 import { failWith } from "./failures.ts";
+import { namesFolder } from "./file-name.ts";
 import { OUTPUT_FLAGS } from "./flags.ts";
 
 const LINE = defineCommandLine({
@@ -179,7 +180,8 @@ function outputOf({ values, directory }: ReleaseRun): string {
   const path = resolvePath(directory, output ?? releaseManifest);
   const real = existsSync(path) ? realpathSync(path) : path;
   const isArchive = real === resolvePath(directory, input);
-  if (output !== "-" && !isArchive && !(existsSync(real) && !statSync(real).isFile())) return real;
+  const isFile = existsSync(real) ? statSync(real).isFile() : !namesFolder(output ?? releaseManifest);
+  if (output !== "-" && !isArchive && isFile) return real;
   throw new Fault(`cannot use \`${output ?? releaseManifest}\` for the manifest`, {
     hint: "name a file of its own with `--output FILE`",
     kind: "usage",

@@ -20,6 +20,7 @@ import type { Log } from "../terminal/log.ts";
 import type { Listener } from "../transfer/events.ts";
 import { closureBytes } from "../transfer/plan.ts";
 import type { WholeIndex } from "../transfer/prune.ts";
+import { namesFolder } from "./file-name.ts";
 
 /** `notDone`: the run ended before it. `excluded`: left out with `--exclude`. */
 type State = "done" | "failed" | "notDone" | "excluded";
@@ -70,7 +71,13 @@ export class RunReport {
     this.#command = command;
     this.#log = log;
     this.#path = path === undefined ? undefined : resolve(directory, path);
-    if (this.#path === undefined) return;
+    if (path === undefined || this.#path === undefined) return;
+    if (path === "-" || namesFolder(path)) {
+      throw new Fault(`cannot use \`${path}\` as the value of \`--report\`: it takes a file`, {
+        hint: "name a file with `--report FILE`",
+        kind: "usage",
+      });
+    }
     const own = realPath(this.#path);
     for (const other of others) {
       if (other === undefined || realPath(resolve(directory, other)) !== own) continue;

@@ -11,6 +11,7 @@ export const LIST_FLAGS = {
   input: {
     type: "list",
     alias: "i",
+    files: true,
     valueHint: "FILE",
     description:
       "what this archive holds (or its first volume); several are one together, as a base and its delta are",

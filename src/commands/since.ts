@@ -41,6 +41,19 @@ export async function deltaOf(
   return { bases: [...bases].sort(), leftOut: [...plan.nodes.keys()].filter((digest) => held.has(digest)) };
 }
 
+export function assertFiles(paths: readonly string[]): void {
+  if (!paths.includes("-")) return;
+  throw new Fault("cannot use `-` as the value of `--since`: it takes a file", {
+    hint: "name an archive with `--since ARCHIVE`",
+    kind: "usage",
+  });
+}
+
+/** Fails on what is no archive, before anything is read from elsewhere. */
+export function assertBases(paths: readonly string[]): void {
+  for (const path of paths) openBase(path).close();
+}
+
 /** Fails when an archive that an interrupted delta builds on was replaced; one that is gone was read already. */
 export function assertSameBases(paths: readonly string[], { bases }: Delta): void {
   for (const path of paths) {
@@ -63,18 +76,29 @@ function indexDigestOf(path: string): Digest | undefined {
 }
 
 async function readBase(path: string, jobs: number): Promise<{ base: ArchiveSource; inBase: Plan }> {
-  let base: ArchiveSource | undefined;
+  const base = openBase(path);
   try {
-    base = new ArchiveSource(path);
     const { references, nameless } = base;
     const { plan, failures } = await resolve(base, references, { jobs, nameless });
     for (const { error } of failures) throw error;
     return { base, inBase: plan };
   } catch (cause) {
-    base?.close();
-    throw new Fault(`cannot leave out what ${path} holds`, {
-      cause,
-      hint: "name an archive that an earlier `export artifacts` wrote with `--since`",
-    });
+    base.close();
+    throw noBase(path, cause);
   }
+}
+
+function openBase(path: string): ArchiveSource {
+  try {
+    return new ArchiveSource(path);
+  } catch (cause) {
+    throw noBase(path, cause);
+  }
+}
+
+function noBase(path: string, cause: unknown): Fault {
+  return new Fault(`cannot leave out what ${path} holds`, {
+    cause,
+    hint: "name an archive that an earlier `export artifacts` wrote with `--since`",
+  });
 }

@@ -29,6 +29,7 @@ const LINE = defineCommandLine({
     input: {
       type: "list",
       alias: "i",
+      files: true,
       valueHint: "FILE",
       description:
         "the archive, or its first volume; several are one together, as a base and its delta are; to be left out with `--filename` only",

@@ -189,11 +189,25 @@ describe("a delta", () => {
     expect(await Bun.file(base).bytes()).toEqual(before);
   });
 
-  test("fails on a base that is none", async () => {
+  test("takes a base with a comma in its name, beside others", async () => {
+    const names = ["a,b.tar", "c.tar", "d.tar"];
+    for (const name of names) await copyFile(base, join(folder, name));
+    const list = (...inputs: string[]) =>
+      runExecutable(["list", "artifacts", ...inputs.flatMap((input) => ["-i", input])], { cwd: folder });
+    const one = await list("c.tar");
+    expect(one).toMatchObject({ status: 0 });
+    expect(await list("a,b.tar")).toEqual(one);
+    expect(await list("c.tar,d.tar")).toEqual(await list("c.tar", "d.tar"));
+    expectFailure(await list("b,a.tar"), 1, "cannot open b");
+    await exportOf(next, join(folder, "commas.tar"), "--since", join(folder, "a,b.tar"));
+    expect(await Bun.file(join(folder, "commas.tar")).bytes()).toEqual(await Bun.file(delta).bytes());
+  });
+
+  test("fails on a base that is none, before anything is read", async () => {
     const args = ["export", "artifacts", "-o", join(folder, "x.tar"), "--bundles-override", "b.yaml"];
-    const result = await runExecutable([...args, "--since", join(folder, "none.tar")]);
-    expect(result.status).toBe(1);
-    expect(result.stderr).toContain("hint:");
+    const none = join(folder, "none.tar");
+    const result = await runExecutable([...args, "--since", none]);
+    expectFailure(result, 1, `cannot leave out what ${none} holds`, "ENOENT", "hint: name an archive");
   });
 });
 
