@@ -21,6 +21,8 @@ export type Shell = "bash" | "zsh" | "fish";
 
 const PROGRAM = "eksa-airgap";
 const FUNCTION = "_eksa_airgap";
+/** The program is called with it in front of the command, too. */
+const IGNORED = "anywhere";
 
 /** A script for `shell` that completes commands, flags and their values, files among them. */
 export function completionScript(shell: Shell, commands: readonly CompletedCommand[]): string {
@@ -77,6 +79,7 @@ function bash(commands: readonly CompletedCommand[]): string {
     `  if [[ $cur == "=" ]]; then cur=; elif [[ $prev == "=" ]]; then prev="\${COMP_WORDS[COMP_CWORD-2]}"; fi`,
     `  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do`,
     "    [[ $word == -* ]] && break",
+    `    [[ -z $command && $word == ${IGNORED} ]] && continue`,
     `    command="\${command:+$command }$word"`,
     "  done",
     `  if ! ${FUNCTION}_value "$command $prev"; then`,
@@ -123,7 +126,9 @@ function zsh(commands: readonly CompletedCommand[]): string {
     "  local command word; local -i depth=0; local -a next",
     `  for word in "\${words[@]:1:$((CURRENT-2))}"; do`,
     "    [[ $word == -* ]] && break",
-    `    command="\${command:+$command }$word"; depth+=1`,
+    "    depth+=1",
+    `    [[ -z $command && $word == ${IGNORED} ]] && continue`,
+    `    command="\${command:+$command }$word"`,
     "  done",
     "  # What follows the command is completed as if the command were one word.",
     "  shift $depth words; CURRENT=$((CURRENT-depth))",
@@ -164,6 +169,7 @@ function fish(commands: readonly CompletedCommand[]): string {
     "  set -l words",
     "  for word in (commandline -opc)[2..-1]",
     "    string match -q -- '-*' $word; and break",
+    `    test -z "$words" -a $word = ${IGNORED}; and continue`,
     "    set -a words $word",
     "  end",
     `  test "$words" = "$argv[1]"`,

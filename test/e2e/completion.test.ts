@@ -16,6 +16,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** What is typed, and what the shell must offer, in whatever order. */
 const CASES: [line: string, offers: string[]][] = [
   ["eksa-airgap exp", ["export"]],
+  ["eksa-airgap anywhere exp", ["export"]],
+  ["eksa-airgap anywhere list ", ["artifacts", "images"]],
+  ["eksa-airgap anywhere export artifacts --outp", ["--output"]],
+  ["eksa-airgap anywhere import artifacts -i art", ["artifacts.tar"]],
   ["eksa-airgap list ", ["artifacts", "images"]],
   ["eksa-airgap completion f", ["fish"]],
   ["eksa-airgap export artifacts --outp", ["--output"]],
