@@ -23,7 +23,7 @@ import { formatJson, formatText, type Problem, type VerifyReport } from "./verif
 const LINE = defineCommandLine({
   name: "verify artifacts",
   summary:
-    "Check every byte of an archive, offline. With --registry or --filename: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs. With --filename alone: check that the mirror holds what the cluster needs, by the manifests in the mirror.",
+    "Check every byte of an archive, a registry against it, a cluster's mirror. With --input alone: offline. With --registry or --filename: check that the registry holds what the archive does, under its names there; of the archive, its structure and manifests are then read and not its blobs. With --filename alone: check that the mirror holds what the cluster needs, by the manifests in the mirror.",
   example: "eksa-airgap verify artifacts --input artifacts.tar",
   flags: {
     input: {

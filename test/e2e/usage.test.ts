@@ -140,6 +140,11 @@ test.each([
   expect(result.status).toBe(0);
 });
 
+test("the program's help says in a line what else can be verified", async () => {
+  const { stdout } = await runExecutable(["--help"]);
+  expect(stdout).toMatch(/^ {2}verify artifacts .*archive, a registry.*, a cluster's mirror$/m);
+});
+
 test("what lies in the working directory has no effect", async () => {
   const target = await stage.startTarget();
   await writeFile(
