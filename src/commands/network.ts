@@ -83,6 +83,7 @@ export function openNetwork(options: NetworkOptions): Network {
       credentials,
       mirrors,
       schemes,
+      target: target && { registry: target.registry, variables: variablesIn(options.environment) },
       warn: (text) => log.warn(text),
     }),
     fetchFile: (url, limit) => fetchFile(http, mirroredUrl(new URL(url), mirrors), limit),
@@ -180,6 +181,10 @@ function readMirror(text: string): Mirror {
       kind: "usage",
     },
   );
+}
+
+function variablesIn(environment: NodeJS.ProcessEnv): "set" | "unset" {
+  return targetCredentials(environment) === undefined ? "unset" : "set";
 }
 
 /** The environment speaks of the target alone, and wins over files there. */

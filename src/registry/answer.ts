@@ -31,6 +31,13 @@ export class AnswerFault extends Fault {
   }
 }
 
+/** Of refusals, what the login that was sent, or not, has to do with them: only who sent it knows. */
+const LOGIN_HINTS = new WeakMap<Response, string>();
+
+export function hintAtLogin(refusal: Response, hint: string): void {
+  LOGIN_HINTS.set(refusal, hint);
+}
+
 /** Reads an answer that is not what was hoped for. */
 export async function answerFault(
   response: Response,
@@ -46,7 +53,7 @@ export async function answerFault(
   const isRedirect = status >= 300 && status < 400;
   const hint = isRedirect
     ? hintForRedirect(url, headers)
-    : (hintToWait(url, headers) ?? hintFor({ method, url }, status, errors));
+    : (LOGIN_HINTS.get(response) ?? hintToWait(url, headers) ?? hintFor({ method, url }, status, errors));
   return new AnswerFault(`${method} ${redactUrl(url)} answered ${status} (${said.join("; ")})`, {
     status,
     errors,
@@ -116,9 +123,6 @@ function hintFor(
   }
   const login = loginCommand(url.host);
   switch (status) {
-    case 401:
-      if (login !== undefined) return `log in with \`${login}\``;
-      return "log in with `docker login HOST`; for the target REGISTRY_USERNAME and REGISTRY_PASSWORD do as well; where that is done, the password is wrong, or the account may not do this";
     case 403:
       // The ping brings no login that could be changed.
       if (url.pathname === formatEndpoint({ kind: "ping" }).path) return;

@@ -4,6 +4,7 @@ import { Fault } from "../oci/fault.ts";
 import { AnswerFault } from "./answer.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
+import { loginCommand } from "./ecr.ts";
 import { basicAuthorization, fetchToken, type Token } from "./token.ts";
 
 /** What a request needs to be allowed to do. The one that matters most comes first. */
@@ -18,6 +19,8 @@ export interface AuthorizerOptions {
   http: Http;
   /** Who we are in a repository, or in general. */
   credentials: (repository: string | undefined) => Credentials | undefined | Promise<Credentials | undefined>;
+  /** Of REGISTRY_USERNAME and REGISTRY_PASSWORD; undefined where they are not for this registry. */
+  variables?: "set" | "unset" | undefined;
   warn: (text: string) => void;
 }
 
@@ -184,16 +187,35 @@ export class Authorizer {
     return fetchToken({ challenge, challengedUrl: this.#challengedUrl, registry, http }, scopes, credentials);
   }
 
+  /** What to do about a refusal of these scopes. */
+  async refusalHint(scopes: readonly Scope[]): Promise<string> {
+    if (this.#challenge === undefined) {
+      const { registry } = this.#options;
+      return `\`${registry}\` does not say how to log in, so that no login was sent: see what answers there, a registry, or a proxy or page before it`;
+    }
+    return this.#hintFor(await this.#savedLogin(scopes));
+  }
+
+  #hintFor(login: Credentials | undefined): string {
+    const { registry, variables } = this.#options;
+    const command = `\`${loginCommand(registry) ?? `docker login ${registry}`}\``;
+    if (login === undefined) {
+      const others = variables === undefined ? "" : ", or set REGISTRY_USERNAME and REGISTRY_PASSWORD";
+      return `no login is known for \`${registry}\`: log in with ${command}${others}`;
+    }
+    if (login.kind === "identityToken") {
+      return `log in again with ${command}: \`${registry}\` refuses the saved token, which may have expired`;
+    }
+    const right = "or give the account the right to do this";
+    return variables === "set"
+      ? `check the user name and the password in REGISTRY_USERNAME and REGISTRY_PASSWORD, which \`${registry}\` refuses, ${right}`
+      : `check the user name and the password of the saved login, which \`${registry}\` refuses, and log in again with ${command}, ${right}`;
+  }
+
   #refused(cause: unknown, credentials: Credentials | undefined): Fault {
     const { registry } = this.#options;
-    const login =
-      credentials?.kind === "password"
-        ? `check the user name and the password for ${registry}`
-        : credentials?.kind === "identityToken"
-          ? `log in again with \`docker login ${registry}\`: the saved token may have expired`
-          : `log in with \`docker login ${registry}\`, or set REGISTRY_USERNAME and REGISTRY_PASSWORD for the target`;
     // A server that was not reached, or is out of order, has refused nobody; what it takes is said below.
-    const hint = isRefusal(cause) ? login : undefined;
+    const hint = isRefusal(cause) ? this.#hintFor(credentials) : undefined;
     return new Fault(`cannot get a token for ${registry}`, { cause, hint });
   }
 }

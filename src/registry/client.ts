@@ -5,7 +5,7 @@ import { type Mirror, mirrorOf } from "../http/mirror.ts";
 import { PassingStatus } from "../http/retry.ts";
 import { type HttpRequest, NetworkError } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
-import { AnswerFault, answerError, answerFault } from "./answer.ts";
+import { AnswerFault, answerError, answerFault, hintAtLogin } from "./answer.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import type { CredentialLookup } from "./credentials.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
@@ -16,6 +16,8 @@ export interface RegistriesOptions {
   mirrors?: readonly Mirror[];
   /** Registries whose scheme the user wrote. Others are on https, or on loopback perhaps on http. */
   schemes?: ReadonlyMap<string, "http" | "https">;
+  /** The registry that REGISTRY_USERNAME and REGISTRY_PASSWORD are for. */
+  target?: { registry: string; variables: "set" | "unset" } | undefined;
   /** Told what goes on all the same but should not. */
   warn?: (text: string) => void;
 }
@@ -56,7 +58,7 @@ export class RegistryClient {
   readonly #met: { origin?: Promise<URL> } = {};
 
   constructor(registry: string, options: RegistriesOptions) {
-    const { http, credentials, mirrors = [], schemes, warn = () => {} } = options;
+    const { http, credentials, mirrors = [], schemes, target, warn = () => {} } = options;
     const mirror = mirrorOf(registry, mirrors);
     const host = mirror?.origin.host ?? registry;
     this.http = http;
@@ -68,6 +70,7 @@ export class RegistryClient {
       registry: host,
       http,
       credentials: (repository) => credentials(host, repository),
+      variables: target?.registry === host ? target.variables : undefined,
       warn,
     });
   }
@@ -104,6 +107,7 @@ export class RegistryClient {
     const prefixed = this.#prefixed(scopes);
     const { response, authorization } = await this.#exchangeAsSomebody(request, prefixed);
     if (response.status !== 401 && response.status !== 403) return response;
+    if (response.status === 401) hintAtLogin(response, await this.#auth.refusalHint(prefixed));
     const anonymous = await this.#auth.anonymousHeader(prefixed, authorization);
     return anonymous === undefined
       ? response

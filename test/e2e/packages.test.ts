@@ -319,7 +319,7 @@ describe("curated packages that cannot be had", () => {
   test("for want of a login say so of every image, and nothing is written", async () => {
     const args = ["export", "artifacts", "-o", "a.tar", ...stage.selection(), "--include-packages"];
     const failed = await runExecutable(args, { cwd: stage.work });
-    expectFailure(failed, 1, "error: cannot export: 3 of ", "answered 401", "hint: log in with");
+    expectFailure(failed, 1, "error: cannot export: 3 of ", "answered 401", "hint: no login is known for");
     expect(await Bun.file(join(stage.work, "a.tar.partial")).exists()).toBe(false);
   });
 

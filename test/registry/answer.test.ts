@@ -126,10 +126,9 @@ const PACKAGES = "783794618700.dkr.ecr.us-west-2.amazonaws.com";
 const CHINA = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
 
 test.each([
-  [PACKAGES, 401, "log in with", "aws ecr get-login-password --region us-west-2"],
   [PACKAGES, 403, "log in again with", "aws ecr get-login-password --region us-west-2"],
-  [CHINA, 401, "log in with", "aws ecr get-login-password --region cn-north-1"],
-  ["public.ecr.aws", 401, "log in with", "aws ecr-public get-login-password --region us-east-1"],
+  [CHINA, 403, "log in again with", "aws ecr get-login-password --region cn-north-1"],
+  ["public.ecr.aws", 403, "log in again with", "aws ecr-public get-login-password --region us-east-1"],
 ] as const)("%s, which answers %d, says how to log in there", async (host, status, words, password) => {
   const answer = Response.json({ errors: [{ code: "DENIED", message: "no" }] }, { status });
   const url = new URL(`https://${host}/v2/a/b/manifests/v1`);

@@ -1,7 +1,7 @@
 import { createHttp } from "../../src/http/client.ts";
 import type { Mirror } from "../../src/http/mirror.ts";
 import type { RetryPolicy } from "../../src/http/retry.ts";
-import { Registries } from "../../src/registry/client.ts";
+import { Registries, type RegistriesOptions } from "../../src/registry/client.ts";
 import type { CredentialLookup } from "../../src/registry/credentials.ts";
 
 export interface ConnectOptions {
@@ -9,6 +9,7 @@ export interface ConnectOptions {
   urls?: readonly string[];
   credentials?: CredentialLookup;
   mirrors?: readonly Mirror[];
+  target?: RegistriesOptions["target"];
   /** PEM. */
   authorities?: readonly string[];
   /** Tries of each request. Default: 3. */
@@ -28,6 +29,7 @@ export function connect({
   urls = [],
   credentials,
   mirrors = [],
+  target,
   authorities = [],
   attempts = 3,
   firstDelay = 1,
@@ -47,5 +49,12 @@ export function connect({
   const schemes = new Map(
     urls.map((url) => [new URL(url).host, url.startsWith("https:") ? ("https" as const) : ("http" as const)]),
   );
-  return new Registries({ http, credentials: credentials ?? (() => undefined), mirrors, schemes, warn });
+  return new Registries({
+    http,
+    credentials: credentials ?? (() => undefined),
+    mirrors,
+    schemes,
+    target,
+    warn,
+  });
 }
