@@ -73,7 +73,7 @@ export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<voi
   log.info(formatSummary(verb === "copy" ? "copied" : "imported", progress.totals()));
   if (latest !== undefined) log.info(latest.text);
   const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
-  const login = await loginOf(destination, run);
+  const login = await loginOf(destination, run.environment);
   const security = nodeSecurity(run, destination, login !== undefined);
   log.info(purposeOf(run, destination, { security, login }));
   await run.print(mirrorConfiguration(destination.target, registriesOfOrigin, security).trimEnd());

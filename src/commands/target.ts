@@ -108,7 +108,11 @@ export async function readCluster(directory: string, filename: string): Promise<
 
 /** Fails where the cluster says that the registry asks for a login, and there is none to give. */
 async function assertLogin(destination: Destination, request: Request): Promise<void> {
-  if ((await loginOf(destination, request)) !== undefined) return;
+  // Told again by whoever then reaches the registry.
+  const warnings: string[] = [];
+  const login = await loginOf(destination, request.environment, (text) => warnings.push(text));
+  if (login !== undefined) return;
+  for (const warning of warnings) request.log.warn(warning);
   const { registry } = destination.target;
   throw new Fault(`cannot log in to ${registry}: there are no credentials for it`, {
     cause: new Error(`the cluster in ${request.values.filename} says \`authenticate: true\``),
@@ -123,10 +127,11 @@ export type Login = "environment" | "file";
 /** Where the login for the target is from; undefined where there is none. */
 export async function loginOf(
   { target: { registry, namespace, ociNamespaces } }: Destination,
-  { environment, log }: Pick<Request, "environment" | "log">,
+  environment: Surroundings["environment"],
+  warn: (text: string) => void = () => {},
 ): Promise<Login | undefined> {
   if (targetCredentials(environment) !== undefined) return "environment";
-  const lookUp = fileCredentials(environment, (text) => log.warn(text));
+  const lookUp = fileCredentials(environment, warn);
   // A login may be saved for a namespace alone.
   for (const path of new Set(["", namespace, ...(ociNamespaces?.values() ?? [])])) {
     if ((await lookUp(registry, path)) !== undefined) return "file";

@@ -51,14 +51,15 @@ export function targetCredentials(environment: NodeJS.ProcessEnv): Credentials |
 
 /**
  * Reads the login files of docker and podman, in the order in which these tools look.
- * A file that is not there is no error; one that cannot be read is, since it would change who we are. A helper
- * program that fails is a warning: what everybody may read can be read without it.
+ * A file that is not there is no error; one that is no login file is, since it would change who we are, and so is
+ * one that is asked for by its name. One that this user may not read, as in the home of another, and a helper
+ * program that fails are warnings: what everybody may read can be read without them.
  */
 export function fileCredentials(
   environment: NodeJS.ProcessEnv,
   warn: (text: string) => void = () => {},
 ): CredentialLookup {
-  const files = candidateFiles(environment).map(readConfig);
+  const files = candidateFiles(environment).map((candidate) => readConfig(candidate, warn));
   const helpers = new CredentialHelpers(environment, warn);
   return (registry, repository) => {
     const lookUp = (remaining: readonly ConfigFile[]): ReturnType<CredentialLookup> => {
@@ -92,25 +93,35 @@ function serverFor(registry: string): string {
   return DOCKER_HUB_HOSTS.has(registry) ? DOCKER_HUB_KEY : registry;
 }
 
-function candidateFiles(environment: NodeJS.ProcessEnv): string[] {
-  const { REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME } = environment;
-  const home = environment.HOME ?? environment.USERPROFILE;
-  if (REGISTRY_AUTH_FILE) return [REGISTRY_AUTH_FILE];
-  const configHome = XDG_CONFIG_HOME || (home && join(home, ".config"));
-  const dockerHome = DOCKER_CONFIG || (home && join(home, ".docker"));
-  return [
-    ...(XDG_RUNTIME_DIR ? [join(XDG_RUNTIME_DIR, "containers", "auth.json")] : []),
-    ...(configHome ? [join(configHome, "containers", "auth.json")] : []),
-    ...(dockerHome ? [join(dockerHome, "config.json")] : []),
-  ];
+/** A place where a login file may be. */
+interface Candidate {
+  path: string;
+  /** A variable is for naming it, and does. */
+  isNamed: boolean;
 }
 
-function readConfig(path: string): ConfigFile {
+function candidateFiles(environment: NodeJS.ProcessEnv): Candidate[] {
+  const { REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME } = environment;
+  const home = environment.HOME ?? environment.USERPROFILE;
+  if (REGISTRY_AUTH_FILE) return [{ path: REGISTRY_AUTH_FILE, isNamed: true }];
+  const configHome = XDG_CONFIG_HOME || (home && join(home, ".config"));
+  const dockerHome = DOCKER_CONFIG || (home && join(home, ".docker"));
+  const podman = [XDG_RUNTIME_DIR, configHome].flatMap((folder) =>
+    folder ? [{ path: join(folder, "containers", "auth.json"), isNamed: false }] : [],
+  );
+  const docker = { path: join(dockerHome ?? "", "config.json"), isNamed: Boolean(DOCKER_CONFIG) };
+  return dockerHome ? [...podman, docker] : podman;
+}
+
+function readConfig({ path, isNamed }: Candidate, warn: (text: string) => void): ConfigFile {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return {};
+    if (!isNamed && (code === "EACCES" || code === "EPERM")) {
+      warn(`this user may not read the logins in ${path}: going on without them`);
       return {};
     }
     throw new Fault(`cannot read the credentials in ${path}`, { cause });

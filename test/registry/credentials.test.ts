@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Credentials, fileCredentials, targetCredentials } from "../../src/registry/credentials.ts";
@@ -167,6 +167,43 @@ test("a saved login that cannot be decoded is named by its registry, and not quo
   expect(fault.message).toBe("cannot read the saved login for reg.example");
   expect(textOf(fault)).not.toContain("hunter");
   expect(textOf(fault)).not.toContain(auth);
+});
+
+/** Does it as somebody who may not read what is closed: root may read all. */
+function asAnother<T>(work: () => T): T {
+  const { geteuid, seteuid } = process;
+  if (geteuid?.() !== 0 || seteuid === undefined) return work();
+  seteuid(65534);
+  try {
+    return work();
+  } finally {
+    seteuid(0);
+  }
+}
+
+test("login files that this user may not read are warned of, and others are read all the same", async () => {
+  const HOME = await home({
+    ".config/containers/auth.json": { auths: { "reg.example": login("podman", "a") } },
+    ".docker/config.json": { auths: { "reg.example": login("docker", "b") } },
+  });
+  const closed = join(HOME, ".config/containers/auth.json");
+  await chmod(folder, 0o755);
+  await chmod(HOME, 0o755);
+  await chmod(closed, 0);
+  const warnings: string[] = [];
+  const lookup = asAnother(() => fileCredentials({ HOME }, (text) => warnings.push(text)));
+  expect(lookup("reg.example")).toEqual(password("docker", "b"));
+  expect(warnings).toEqual([`this user may not read the logins in ${closed}: going on without them`]);
+});
+
+test.each([
+  ["REGISTRY_AUTH_FILE", "config.json"],
+  ["DOCKER_CONFIG", ""],
+])("the login file that %s names must be one that this user may read", async (variable, name) => {
+  const HOME = await home({ "config.json": { auths: {} } });
+  await chmod(join(HOME, "config.json"), 0);
+  const fault = await faultOf(() => asAnother(() => fileCredentials({ HOME, [variable]: join(HOME, name) })));
+  expect(fault.message).toBe(`cannot read the credentials in ${join(HOME, "config.json")}`);
 });
 
 test("a login file that is there but cannot be read is an error: it would change who we are", async () => {
