@@ -6,6 +6,7 @@ import { formatReference } from "../oci/reference.ts";
 import { AnswerFault } from "../registry/answer.ts";
 import type { Failure } from "../terminal/fault.ts";
 import type { Log } from "../terminal/log.ts";
+import { PlatformFault } from "../transfer/prune.ts";
 
 export interface Ending {
   message: string;
@@ -44,6 +45,16 @@ export function unfound(
   failures: readonly Pick<Failure, "error">[],
   { what, without }: { what: string; without: string },
 ): Pick<Ending, "message" | "hint"> {
+  const [first] = failures;
+  if (
+    first?.error instanceof PlatformFault &&
+    failures.every(({ error }) => error instanceof PlatformFault)
+  ) {
+    return {
+      message: `cannot ${verb}: ${what} have nothing for ${first.error.wanted}`,
+      hint: "name a platform that they are for, or leave out `--platform`",
+    };
+  }
   const passing = failures.filter(({ error }) => isPassing(error));
   if (passing.length === 0) return { message: `cannot ${verb}: ${what} cannot be found`, hint: without };
   const message = `cannot ${verb}: ${what} cannot be read`;

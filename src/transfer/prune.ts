@@ -23,6 +23,17 @@ export interface WholeIndex {
   reason: string;
 }
 
+/** An image is there, and for none of the platforms that are wanted. */
+export class PlatformFault extends Fault {
+  /** The platforms, as they are written. */
+  readonly wanted: string;
+
+  constructor(message: string, wanted: string) {
+    super(message);
+    this.wanted = wanted;
+  }
+}
+
 /** Which manifest of an index an attestation is about. Source: moby/buildkit, docs/attestations/attestation-storage.md. */
 const ATTESTED = "vnd.docker.reference.digest";
 
@@ -92,9 +103,11 @@ function entriesKept(
   });
 }
 
-function withoutMatch(wanted: readonly Platform[], platforms: readonly Platform[]): Fault {
-  const [asked, found] = [wanted, platforms].map((list) => [...new Set(list.map(formatPlatform))].join(", "));
-  return new Fault(`cannot find ${asked} in the image: it is for ${found}`);
+function withoutMatch(wanted: readonly Platform[], platforms: readonly Platform[]): PlatformFault {
+  const [asked = "", found] = [wanted, platforms].map((list) =>
+    [...new Set(list.map(formatPlatform))].join(", "),
+  );
+  return new PlatformFault(`cannot find ${asked} in the image: it is for ${found}`, asked);
 }
 
 function knownManifests({ nodes }: Plan): Map<Digest, KnownManifest> {

@@ -7,6 +7,7 @@ import { parseReference } from "../../src/oci/reference.ts";
 import { AnswerFault } from "../../src/registry/answer.ts";
 import { createLog } from "../../src/terminal/log.ts";
 import { Screen } from "../../src/terminal/screen.ts";
+import { PlatformFault } from "../../src/transfer/prune.ts";
 import { faultOf, textOf } from "../support/faults.ts";
 import { FakeStream } from "../terminal/fake-stream.ts";
 
@@ -54,6 +55,17 @@ test.each<[string, unknown[], string, boolean]>([
   expect(ending.hint?.startsWith("nothing says that they are missing: run the same command again once")).toBe(
     isLater,
   );
+});
+
+test("images that have other platforms are there: nobody should leave them out", () => {
+  const error = new PlatformFault("cannot find linux/s390x in the image", "linux/s390x");
+  const what = "2 of 5 images";
+  expect(unfound("list", [{ error }, { error }], { what, without })).toEqual({
+    message: "cannot list: 2 of 5 images have nothing for linux/s390x",
+    hint: "name a platform that they are for, or leave out `--platform`",
+  });
+  const mixed = unfound("list", [{ error }, { error: answered(404) }], { what, without });
+  expect(mixed).toEqual({ message: "cannot list: 2 of 5 images cannot be found", hint: without });
 });
 
 test("what failed is told before what was not reached for that", () => {
