@@ -1,5 +1,5 @@
 import { isLoopback } from "../http/address.ts";
-import { cancelBody, discard } from "../http/body.ts";
+import { cancelBody, discard, readStart } from "../http/body.ts";
 import type { Http } from "../http/client.ts";
 import { type Mirror, mirrorOf } from "../http/mirror.ts";
 import { PassingStatus } from "../http/retry.ts";
@@ -9,6 +9,7 @@ import { AnswerFault, answerError, answerFault, hintAtLogin } from "./answer.ts"
 import { Authorizer, type Scope } from "./auth.ts";
 import type { CredentialLookup } from "./credentials.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import { isWebPage } from "./errors.ts";
 
 export interface RegistriesOptions {
   http: Http;
@@ -188,17 +189,8 @@ export class RegistryClient {
     const request = { method, url: new URL(path, origin) };
     const response = await this.http.transport(request);
     if (response.status === 401) this.#auth.learn(response, request.url, undefined);
-    else if (!response.ok) {
-      const cause = await answerError(response, request);
-      const isBusy = response.status === 429 || response.status === 503;
-      if (isBusy || cause instanceof PassingStatus) throw cause;
-      const why =
-        response.status === 403 ? "it refuses this machine" : "it does not speak the distribution API";
-      throw new Fault(`cannot use ${origin.host} as a registry: ${why}`, {
-        cause,
-        hint: hintFor(origin, cause),
-      });
-    }
+    if (response.ok) await assertNoPage(response, request);
+    else if (response.status !== 401) throw await answerToPing(response, request);
     await discard(response, request.url);
     return origin;
   }
@@ -212,6 +204,33 @@ export class RegistryClient {
 function isFromTlsPort(error: unknown): boolean {
   if (error instanceof NetworkError) return error.code === "ECONNRESET";
   return error instanceof Fault && error.cause instanceof AnswerFault && error.cause.status === 400;
+}
+
+/** What registries answer to a ping is of any form; a server of pages has one for every path. */
+async function assertNoPage(
+  response: Response,
+  { method, url }: { method: string; url: URL },
+): Promise<void> {
+  const start = new TextDecoder().decode(await readStart(response, url, START_OF_PAGE));
+  if (!isWebPage(start)) return;
+  const { status } = response;
+  const message = `${method} ${url.href} answered ${status} with a web page`;
+  throw noRegistry(url, new AnswerFault(message, { status, errors: [], hint: undefined }));
+}
+
+/** A refusal to greet; one that passes is no word on what the host is. */
+async function answerToPing(
+  response: Response,
+  request: { method: string; url: URL },
+): Promise<Fault | PassingStatus> {
+  const cause = await answerError(response, request);
+  const isBusy = response.status === 429 || response.status === 503;
+  return isBusy || cause instanceof PassingStatus ? cause : noRegistry(request.url, cause);
+}
+
+function noRegistry(url: URL, cause: AnswerFault): Fault {
+  const why = cause.status === 403 ? "it refuses this machine" : "it does not speak the distribution API";
+  return new Fault(`cannot use ${url.host} as a registry: ${why}`, { cause, hint: hintFor(url, cause) });
 }
 
 /** What to do about a host that does not greet as a registry does. */
@@ -228,6 +247,8 @@ function hintFor({ protocol }: URL, { status, message }: AnswerFault): string {
   return "check the host and the port; a path in the address is a namespace, not part of the API's";
 }
 
+/** Bytes that show whether a body is a web page. */
+const START_OF_PAGE = 512;
 /** Of a request's authorization: the first token it gets may be another request's, and end in that very moment. */
 const MOST_RENEWALS = 2;
 const DOCKER_HUB = "docker.io";

@@ -147,8 +147,13 @@ function isPresent(detail: unknown): boolean {
   return detail !== undefined && detail !== null && detail !== "";
 }
 
+/** By its beginning: what `text/html` is said of may be none. */
+export function isWebPage(text: string): boolean {
+  return /^\s*<(?:!doctype html|html)/i.test(text);
+}
+
 function fromText(contentType: string, text: string): string {
-  const isHtml = /html/i.test(contentType) || /^\s*<(?:!doctype|html)/i.test(text);
+  const isHtml = /html/i.test(contentType) || isWebPage(text);
   if (!isHtml) return /^\s*[{[]/.test(text) ? "" : printable(text);
   return printable(/<title[^>]*>([^<]*)/i.exec(text)?.[1] ?? "");
 }

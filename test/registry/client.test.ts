@@ -75,6 +75,41 @@ test("a host that is no registry is named as such", async () => {
   expect(registry.requests).toHaveLength(1);
 });
 
+test.each(["<!doctype html><title>It works!</title>", "\n  <HTML>It works!</HTML>"])(
+  "a host that answers everything with the page %j is no registry, however long that is",
+  async (page) => {
+    const intercept = () => {
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(Buffer.from(page)),
+        pull: async (controller) => {
+          await Bun.sleep(1);
+          controller.enqueue(Buffer.from("<br>".repeat(1000)));
+        },
+      });
+      return new Response(body);
+    };
+    const registry = await start({ intercept });
+    const client = connect({ urls: [registry.url] }).client(registry.host);
+    const text = textOf(await faultOf(() => client.ping()));
+    expect(text).toContain(
+      `cannot use ${registry.host} as a registry: it does not speak the distribution API`,
+    );
+    expect(text).toContain(`GET ${registry.url}/v2/ answered 200 with a web page`);
+  },
+);
+
+test.each(["", "{}", "true", "registry", "<registry/>"])(
+  "a registry that greets with %j as a page would is one",
+  async (body) => {
+    const intercept = () => new Response(body, { headers: { "content-type": "text/html" } });
+    const registry = await start({ intercept });
+    const origin = await connect({ urls: [registry.url] })
+      .client(registry.host)
+      .ping();
+    expect(origin.host).toBe(registry.host);
+  },
+);
+
 test("a host that lets nobody in is told from one that is no registry", async () => {
   const registry = await start({ intercept: () => new Response("<title>Blocked</title>", { status: 403 }) });
   const client = connect({ urls: [registry.url], credentials: () => PASSWORD }).client(registry.host);
