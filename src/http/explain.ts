@@ -97,16 +97,28 @@ export function explainThrough(proxy: URL, error: unknown, url: URL): unknown {
   });
 }
 
-/** The two handshakes with a host behind a proxy on https fail alike. */
+/** The two handshakes with a host behind a proxy on https fail alike; one on http may show a certificate of its own. */
 function explainBehind(proxy: URL, error: Error, url: URL): unknown {
   const explained = explain(error, url);
   const isHandshake =
     explained instanceof NetworkError && (explained.code === "EPROTO" || explained.code === "CERTIFICATE");
-  if (proxy.protocol !== "https:" || !isHandshake) return explained;
+  if (!isHandshake) return explained;
+  if (proxy.protocol !== "https:")
+    return explained.code === "CERTIFICATE" ? through(proxy, explained) : explained;
   const suspect = `the proxy \`${proxy.host}\``;
   const subject = url.protocol === "https:" ? `${suspect}, or \`${url.host}\` behind it,` : suspect;
   return explainOf(subject, error, {
     EPROTO: "if the proxy speaks plain HTTP, write its address with `http://`",
+  });
+}
+
+/** A proxy may lead elsewhere than the name does here, and may open what it passes on. */
+function through(proxy: URL, { message, code, retryable, hint }: NetworkError): NetworkError {
+  const way = `the connection goes through the proxy \`${proxy.host}\`: name the host in NO_PROXY if it can be reached without`;
+  return new NetworkError(message, {
+    code,
+    retryable,
+    hint: [hint, way].filter((part) => part !== undefined).join("; "),
   });
 }
 

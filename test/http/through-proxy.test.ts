@@ -100,6 +100,7 @@ describe("a tunnel", () => {
     await expect(transport({ method: "GET", url: outside(server) })).rejects.toMatchObject({
       code: "CERTIFICATE",
       message: expect.stringContaining(`\`${outside(server).host}\``),
+      hint: `it is for another name: reach the host by the name that is in it; the connection goes through the proxy \`${between.host}\`: name the host in NO_PROXY if it can be reached without`,
     });
     expect(server.requests).toEqual([]);
   });
