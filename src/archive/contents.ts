@@ -164,7 +164,7 @@ function noEnd({ defects }: Survey, { offset, cause, hint }: CutShort, tar: TarF
   if (!isSplit && defects.some(({ kind }) => kind === "truncated")) return [];
   const why = cause instanceof Error ? cause.message : "it is cut short";
   const kind = offset === tar.size ? "truncated" : "corrupt";
-  return [{ kind, offset, detail: isSplit && hint !== undefined ? `${why}: ${hint}` : why }];
+  return [{ kind, offset, detail: why, ...(isSplit && { hint }) }];
 }
 
 /** A disk that does not give what is on it. */

@@ -16,6 +16,8 @@ export interface Defect {
   offset?: number;
   /** What was found, and what should be there. */
   detail: string;
+  /** What to do about it where another copy of the archive is not what helps, or not all of it. */
+  hint?: string | undefined;
 }
 
 /** Why content cannot be read as what it is said to be. */

@@ -26,15 +26,17 @@ export function inspectIndex(tar: TarFile, { offset, size }: Extent): IndexReadi
   }
   const bytes = tar.read(offset, size);
   const { roots, bases, faults } = surveyIndex(bytes, tar.path);
-  const reasons = faults.map(({ cause, message, hint, kind }) => {
-    const reason = cause instanceof Error ? cause.message : message;
+  const broken = faults.map(({ cause, message, hint, kind }) => ({
+    ...defect(cause instanceof Error ? cause.message : message),
     // What was written so cannot be mended by another copy.
-    return kind === "mismatch" || hint === undefined ? reason : `${reason}: ${hint}`;
-  });
+    ...(kind === "mismatch" ? {} : { hint }),
+  }));
   const conflicts = roots.flatMap(({ reference, otherName }) =>
-    otherName === undefined ? [] : `${formatReference(reference)} is also ${formatReference(otherName)}`,
+    otherName === undefined
+      ? []
+      : defect(`${formatReference(reference)} is also ${formatReference(otherName)}`),
   );
-  const defects = [...reasons, ...conflicts].map(defect);
+  const defects = [...broken, ...conflicts];
   return { roots: roots.map(asRoot), bases, digest: digestOf(bytes), defects };
 }
 

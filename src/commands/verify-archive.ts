@@ -55,12 +55,12 @@ export async function verifyArchive(
   ];
   const above = rootsAbove(plan);
   const problems = distinct(defects).map((defect): Problem => {
-    const { kind, digest, offset, detail } = defect;
+    const { kind, digest, offset, detail, hint } = defect;
     const roots = digest === undefined ? [] : above(digest);
     const artifacts = roots.map(({ reference }) => formatReference(reference));
     const volumes = inspection.volumesOf(defect);
     const place = { file: inspection.path, ...(volumes.length > 0 && { volumes }), digest, offset };
-    return { kind, ...place, artifacts, detail };
+    return { kind, ...place, artifacts, detail, hint };
   });
   problems.push(...(await contradictedPins(inspection, plan)));
   const notes = noteOnBases(inspection, others, left);

@@ -20,6 +20,8 @@ export interface Problem {
   /** References of everything that needs it. */
   artifacts: readonly string[];
   detail: string;
+  /** What to do about it, where that is not what helps the others. */
+  hint?: string | undefined;
 }
 
 /** Something that is worth knowing, and not wrong. */

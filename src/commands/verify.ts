@@ -130,8 +130,8 @@ function openArchives(paths: Iterable<string>, archives: ArchiveInspection[]): P
       archives.push(new ArchiveInspection(file));
     } catch (error) {
       if (!(error instanceof VolumeFault)) throw error;
-      const { harm: kind, volume, detail } = error;
-      problems.push({ kind, file, volumes: [volume], artifacts: [], detail });
+      const { harm: kind, volume, detail, hint } = error;
+      problems.push({ kind, file, volumes: [volume], artifacts: [], detail, hint });
     }
   }
   return problems;
@@ -237,7 +237,12 @@ function judge(
     cause,
     kind: isKnown ? "mismatch" : "failed",
     hint: isArchive
-      ? "copy the archive again, or export it anew"
+      ? hintsOf(problems) || "copy the archive again, or export it anew"
       : `import ${what}: what is there already is not sent`,
   });
+}
+
+/** What else is wrong may come of what these are about, such as a volume that is missing. */
+function hintsOf(problems: readonly Problem[]): string {
+  return [...new Set(problems.flatMap(({ hint }) => hint ?? []))].join("; ");
 }

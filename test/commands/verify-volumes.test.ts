@@ -88,14 +88,14 @@ test("a last volume that is cut short is named, and what was in it", async () =>
   expect(new Set(problems.map(({ kind }) => kind))).toEqual(new Set(["truncated"]));
   const end = problems.find(({ digest }) => digest === undefined);
   expect(end).toMatchObject({ volumes: [last] });
-  expect(end?.detail).toContain(`copy \`${last}\` again: it is truncated`);
+  expect(end?.hint).toContain(`copy \`${last}\` again: it is truncated`);
 });
 
 test("a last volume that is missing is named", async () => {
   const last = volumes.at(-1) ?? "";
   await rm(last);
   const { problems } = await verify(first());
-  expect(problems.map(({ detail }) => detail).join("\n")).toContain(`put \`${last}\` beside the others`);
+  expect(problems.map(({ hint }) => hint ?? "").join("\n")).toContain(`put \`${last}\` beside the others`);
 });
 
 test("a volume of another archive behind the last is extra", async () => {

@@ -208,7 +208,9 @@ describe("refused, with what to do, is an archive by", () => {
     await skopeo(fromOrigin("app"), `oci-archive:${tagged}:latest`);
     const verified = await runExecutable(["verify", "artifacts", "-i", nameless]);
     expect(verified.status).toBe(4);
-    expect(verified.stdout).toContain("has no name: give it one: `skopeo copy --all");
+    expect(verified.stderr).toContain("hint: give it one: `skopeo copy --all");
+    expect(verified.stdout).toMatch(/has no name$/m);
+    expect(verified.stderr).not.toContain("copy the archive again");
     await expectRefused(
       nameless,
       app.root.digest,

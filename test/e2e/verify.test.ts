@@ -147,7 +147,9 @@ describe("an archive", () => {
     expect(await problemsOf("-i", `${output}.000`)).toMatchObject([
       { kind: "missing", volumes: [`${output}.001`], artifacts: [] },
     ]);
-    expect((await verify("-i", output)).stdout).toContain(`its volume ${output}.001 is missing`);
+    const lacking = await verify("-i", output);
+    expect(lacking.stdout).toContain(`its volume ${output}.001 is missing`);
+    expect(lacking.stderr).toMatch(/hint: put split\.tar\.001 beside the others$/m);
     await writeFile(`${output}.001`, new Uint8Array(1000));
     expect(await problemsOf("-i", output)).toMatchObject([{ kind: "truncated", volumes: [`${output}.001`] }]);
   });
