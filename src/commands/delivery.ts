@@ -1,7 +1,7 @@
 import { assertPlaces, type MirrorSecurity, mapRoot, mirrorConfiguration } from "../eksa/mirror.ts";
 import { withTypedConfigs } from "../eksa/wrap.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Plan, Source } from "../oci/plan.ts";
+import type { Plan, Root, Source } from "../oci/plan.ts";
 import { formatReference, type RepositoryName } from "../oci/reference.ts";
 import type { Registries } from "../registry/client.ts";
 import { preflight } from "../registry/preflight.ts";
@@ -115,7 +115,7 @@ async function send(run: DeliveryRun, delivery: Delivery, placed: Plan): Promise
   });
   const known = await delivery.known?.(placed);
   const latest = await latestRelease(plan, { target, registries, log, signal });
-  const named = latest === undefined ? placed : { ...placed, roots: [...placed.roots, latest.root] };
+  const named = withRoot(placed, latest?.root);
   report.planned(named);
   const sink = new RegistrySink(registries, named.roots, {
     warn: (text) => log.warn(text),
@@ -138,14 +138,21 @@ async function send(run: DeliveryRun, delivery: Delivery, placed: Plan): Promise
   return { lost, latest, count: named.roots.length };
 }
 
+function withRoot(plan: Plan, root: Root | undefined): Plan {
+  return root === undefined ? plan : { ...plan, roots: [...plan.roots, root] };
+}
+
 /** What would go where. Nothing is written, and the right to write is not asked for. */
 async function foretell(
-  { print, log }: DeliveryRun,
+  { print, log, signal }: DeliveryRun,
   { plan, destination, registries }: Delivery,
   placed: Plan,
 ): Promise<void> {
   await greet(registries, destination);
-  const presence = await presenceOf(registries, placed.roots);
-  await print(formatMapping({ plan, placed, presence }));
-  log.info(`whether the account may push to ${destination.name} was not tried`);
+  const { target, name } = destination;
+  const latest = await latestRelease(plan, { target, registries, log, signal });
+  const mapping = { plan: withRoot(plan, latest?.origin), placed: withRoot(placed, latest?.root) };
+  const presence = await presenceOf(registries, mapping.placed.roots);
+  await print(formatMapping({ ...mapping, presence }));
+  log.info(`whether the account may push to ${name} was not tried`);
 }

@@ -20,6 +20,8 @@ import { transfer } from "../transfer/transfer.ts";
 export interface LatestRelease {
   /** In the target's terms. */
   root: Root;
+  /** The same in the archive's: the release that the tag will stand for. */
+  origin: Root;
   version: Version;
   /** What has become of it, for the end of the run. */
   text: string;
@@ -53,6 +55,7 @@ export async function latestRelease(plan: Plan, job: Job): Promise<LatestRelease
   const from = present === undefined || !isNews ? "" : `, and no longer for ${present.text}`;
   return {
     root: { reference: place, descriptor: highest.root.descriptor },
+    origin: highest.root,
     version: highest.version,
     text: `${name} stands for ${highest.text}${from}`,
   };

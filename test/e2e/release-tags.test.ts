@@ -56,6 +56,23 @@ describe("the tag `latest`", () => {
     await expectBoth(target);
   });
 
+  test("is foretold by a dry run, where it will move", async () => {
+    const target = await stage.startTarget();
+    const rowsOf = async (input: string) => {
+      const dry = await stage.run("import", "artifacts", "-i", input, "-r", target.host, "--dry-run");
+      expect(dry.status, dry.stderr).toBe(0);
+      return dry.stdout.split("\n").filter((row) => row.includes(`/${RELEASES}:latest  `));
+    };
+    const [row, ...others] = await rowsOf("new.tar");
+    expect(row).toMatch(
+      new RegExp(`${RELEASES}:${NEW}@\\S+ -> ${target.host}/${RELEASES}:latest .*  to be sent$`),
+    );
+    expect(others).toEqual([]);
+    await stage.import("new.tar", target);
+    expect(await rowsOf("new.tar")).toEqual([expect.stringMatching(/ {2}already there$/)]);
+    expect(await rowsOf("old.tar")).toEqual([]);
+  });
+
   test("goes with the highest version whichever of two imports at once comes last", async () => {
     for (let round = 0; round < 8; round++) {
       const target = await stage.startTarget();
