@@ -141,6 +141,10 @@ async function exportTo(run: ExportRun, { progress, report, ...options }: Export
     await write(run, { plan, layout: layOut(plan, delta), source, listener: told(progress, report) });
     progress.stop();
     log.info(formatSummary("exported", progress.totals()));
+    if (values.output !== "-") {
+      const { size } = statSync(resolvePath(directory, values.output));
+      log.info(`wrote ${values.output} (${formatBytes(size)})`);
+    }
     return;
   }
   const workplace = openWorkplace(resolvePath(directory, values.output));

@@ -126,7 +126,9 @@ describe("`download images`", () => {
   test("is gzipped where the name says so, and only there", async () => {
     const output = join(stage.work, "out.tar.gz");
     await writeFile(`${output}.unfinished`, "of a run that was killed");
-    expect(await downloadTo(output)).toMatchObject({ status: 0, stdout: "" });
+    const result = await downloadTo(output);
+    expect(result).toMatchObject({ status: 0, stdout: "" });
+    expect(result.stderr).toContain(`\nwrote ${output} (`);
     expect(gunzipSync(await readFile(output)).equals(await readFile(images))).toBe(true);
     expect(await downloadTo(join(stage.work, "out.tgz"))).toMatchObject({ status: 0 });
     expect((await readFile(join(stage.work, "out.tgz"))).equals(await readFile(images))).toBe(true);
