@@ -3,7 +3,7 @@ import { parseClusterVersions } from "../eksa/cluster-versions.ts";
 import { readLocal } from "../eksa/reader.ts";
 import { COPY_FLAGS, type CopyRun, runCopy } from "./copy.ts";
 import { defineDeprecated, hidden } from "./deprecated.ts";
-import { CLUSTER_FLAGS, OUTPUT_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
+import { CLUSTER_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS, TARGET_FLAGS } from "./flags.ts";
 import { readTarget } from "./target.ts";
 
 /** Source: eks-anywhere, cmd/eksctl-anywhere/cmd/deprecated_importimages.go. */
@@ -17,6 +17,9 @@ export const copyImages = defineDeprecated(
       prints: true,
       flags: {
         ...hidden(COPY_FLAGS, ["registry", "only", "kubernetesVersion"]),
+        eksaVersion: SELECTION_FLAGS.eksaVersion,
+        exclude: SELECTION_FLAGS.exclude,
+        caFile: TARGET_FLAGS.caFile,
         // Nobody has looked at one here, and it says nothing of images: their digests do.
         signature: { ...SIGNATURE_FLAGS.signature, default: "skip", hidden: true },
         filename: { ...CLUSTER_FLAGS.filename, required: true, description: "the file with the cluster" },

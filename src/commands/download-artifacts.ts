@@ -23,7 +23,9 @@ const { eksaVersion, releaseManifest } = SELECTION_FLAGS;
 const { caFile, mirror } = NETWORK_FLAGS;
 
 const FLAGS = {
-  ...hidden({ eksaVersion, releaseManifest, caFile, mirror }),
+  ...hidden({ releaseManifest, mirror }),
+  eksaVersion,
+  caFile,
   downloadDir: {
     type: "string",
     alias: "d",

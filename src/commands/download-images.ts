@@ -4,7 +4,7 @@ import { defineDeprecated, hidden } from "./deprecated.ts";
 import { EXPORT_FLAGS, type ExportRun, runExport } from "./export.ts";
 import { writeGzip } from "./export-gzip.ts";
 import type { PipeJob } from "./export-pipe.ts";
-import { OUTPUT_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
+import { NETWORK_FLAGS, OUTPUT_FLAGS, SELECTION_FLAGS, SIGNATURE_FLAGS } from "./flags.ts";
 
 /** Source: eks-anywhere, cmd/eksctl-anywhere/cmd/downloadimages.go. */
 export const downloadImages = defineDeprecated(
@@ -15,6 +15,9 @@ export const downloadImages = defineDeprecated(
       example: "eksa-airgap download images --output images.tar",
       flags: {
         ...hidden(EXPORT_FLAGS, ["only", "force", "refresh"]),
+        eksaVersion: SELECTION_FLAGS.eksaVersion,
+        exclude: SELECTION_FLAGS.exclude,
+        caFile: NETWORK_FLAGS.caFile,
         // Nobody has looked at one here, and it says nothing of images: their digests do.
         signature: { ...SIGNATURE_FLAGS.signature, default: "skip", hidden: true },
         output: {

@@ -14,6 +14,7 @@ const NO_SELECTION = { filename: undefined, only: [], kubernetesVersion: [], pro
 
 const FLAGS = {
   ...hidden(IMPORT_FLAGS, ["filename", "only", "kubernetesVersion", "provider"]),
+  caFile: TARGET_FLAGS.caFile,
   input: {
     type: "string",
     alias: "i",

@@ -69,6 +69,17 @@ describe("a deprecated command", () => {
     expect(stdout).toContain(`Example:\n  eksa-airgap ${command} --`);
   });
 
+  test.each([
+    ["download artifacts", ["--eksa-version V", "--ca-file FILE"]],
+    ["download images", ["--eksa-version V", "--exclude REF", "--ca-file FILE"]],
+    ["import images", ["--ca-file FILE"]],
+    ["import-images", ["--eksa-version V", "--exclude REF", "--ca-file FILE"]],
+  ])("%s shows those flags of its successor that its users are told of: %p", async (command, flags) => {
+    const { stdout } = await run(...command.split(" "), "--help");
+    for (const flag of flags) expect(stdout).toContain(flag);
+    expect(stdout).not.toContain("--jobs");
+  });
+
   test.each<[string, string, string]>([
     ["download images", "", '"output"'],
     ["import images", "", '"bundles", "input", "registry"'],
