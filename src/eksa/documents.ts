@@ -141,7 +141,8 @@ export function parseYamlSource(file: YamlFile): SourceTree {
 export function readAs<T>({ source, content }: NumberedDocument, type: DocumentType<T>): T {
   const wanted = `${type.kind} (${type.apiVersion})`;
   if (!isRecord(content)) {
-    throw new Fault(`cannot read ${source} as ${wanted}: it is not a YAML mapping`, { hint: MEND });
+    const what = content === null || ABSENT.has(content) ? "empty" : "not a YAML mapping";
+    throw new Fault(`cannot read ${source} as ${wanted}: it is ${what}`, { hint: MEND });
   }
   if (!isOfType(content, type)) {
     throw new Fault(`cannot read ${source} as ${wanted}: it is ${describeKind(content)}`, {
@@ -160,7 +161,12 @@ export function isOfType(content: unknown, { apiVersion, kind }: DocumentType<un
 
 /** `\`Cluster\` (\`example.com/v1\`)` */
 export function describeKind(content: unknown): string {
-  return isRecord(content) ? `${show(content.kind)} (${show(content.apiVersion)})` : show(content);
+  if (!isRecord(content)) return show(content);
+  if (Object.keys(content).length === 0) return "empty";
+  const { kind, apiVersion } = content;
+  return ABSENT.has(kind ?? "") && ABSENT.has(apiVersion ?? "")
+    ? "without a `kind` and an `apiVersion`"
+    : `${show(kind)} (${show(apiVersion)})`;
 }
 
 function decode({ source, bytes }: YamlFile): string {

@@ -55,7 +55,7 @@ describe("a file that is no Bundles of ours", () => {
     ],
     ["broken YAML", `${HEAD}spec: [1\n`, "line 4"],
     ["binary", Uint8Array.of(0xff, 0xfe, 0x00), "cannot read bundles.yaml as YAML"],
-    ["empty", "", "it is not a YAML mapping"],
+    ["empty", "", "it is empty"],
   ] as const)("%s is named, with what was expected", async (_, yaml, says) => {
     expectFailure(await exportOf(yaml), 1, "bundles.yaml", says);
   });

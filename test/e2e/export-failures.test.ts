@@ -100,17 +100,14 @@ describe("an export that cannot succeed", () => {
     expectFailure(result, 1, `cannot read ${file} as Bundles`, "it is `ConfigMap`");
   });
 
-  test("says that there is no such Bundles", async () => {
+  test.each([
+    ["--bundles-override", "Bundles"],
+    ["--release-manifest", "Release manifest"],
+  ])("says that there is nothing of the name that %s gives", async (flag, what) => {
     const file = join(stage.work, "none.yaml");
-    const result = await runExecutable([
-      "export",
-      "artifacts",
-      "-o",
-      join(stage.work, "out.tar"),
-      "--bundles-override",
-      file,
-    ]);
-    expectFailure(result, 1, `cannot read the Bundles ${file}`, "hint:");
+    const args = ["export", "artifacts", "-o", join(stage.work, "out.tar"), flag, file];
+    const hint = "hint: check the path: there is nothing of that name\n";
+    expectFailure(await runExecutable(args), 1, `cannot read the ${what} ${file}`, hint);
   });
 
   test("says that the folder for its output is missing", async () => {

@@ -98,7 +98,7 @@ const ROWS: Row[] = [
     1,
     "error: cannot read the Bundles b.yaml",
     "because: ENOENT",
-    "hint: name the manifest with `--bundles-override SRC`",
+    "hint: check the path: there is nothing of that name",
   ],
   [
     "a Bundles that is no YAML",
@@ -144,7 +144,7 @@ const ROWS: Row[] = [
     1,
     "error: cannot read the Release manifest r.yaml",
     "because: ENOENT",
-    "hint: name another with `--release-manifest SRC`",
+    "hint: check the path: there is nothing of that name",
   ],
   [
     "a cluster that is not there",
