@@ -70,7 +70,8 @@ function formatKind(kind: readonly Failure[], painting: Painting): string {
   if (named && names.length === 1) return formatText(text, [], painting);
   const message = named ? text.message.replace(name, `these ${names.length}`) : text.message;
   const shown = names.slice(0, MOST_OF_A_KIND);
-  if (shown.length < names.length) shown.push("…");
+  const left = names.length - shown.length;
+  if (left > 0) shown.push(`and ${left} more`);
   return formatText({ ...text, message }, shown, painting);
 }
 

@@ -61,7 +61,8 @@ export function createLog({ screen, verbosity = 0, quiet = false, format = "text
       if (format === "json") for (const { what, error } of shown) logger.error(faultEntry(error, what));
       else if (failures.length > 0) logger.error(textEntry(formatFailures(failures, screen)));
       const left = failures.length - shown.length;
-      if (left > 0) logger.error(messageEntry([`and ${left} more`, all ?? []].flat().join("; ")));
+      const summary = `${left} of ${failures.length} failures are not shown`;
+      if (left > 0) logger.error(messageEntry([summary, all ?? []].flat().join("; ")));
     },
     event: (event, fields) => logger.info({ event, fields } satisfies Entry),
   };

@@ -14,9 +14,9 @@ import { FakeStream } from "../terminal/fake-stream.ts";
 const descriptor = { mediaType: "application/json", digest: digestOf(new Uint8Array()), size: 0 };
 
 test.each([
-  ["lost.json", "and 80 more; see the report lost.json"],
-  [undefined, "and 80 more; to have them all, name a file with `--report FILE`"],
-  [false as const, "and 80 more"],
+  ["lost.json", "80 of 100 failures are not shown; see the report lost.json"],
+  [undefined, "80 of 100 failures are not shown; to have them all, name a file with `--report FILE`"],
+  [false as const, "80 of 100 failures are not shown"],
 ])(
   "of a hundred failures the first are printed, and with --report %p it is said where all are",
   async (report, last) => {

@@ -143,7 +143,7 @@ describe("many failures", () => {
     const lines = formatFailures([...many, timeout], PLAIN).split("\n");
     expect(lines[0]).toBe("error: cannot import these 3000 into harbor.corp");
     expect(lines.slice(1, 3)).toEqual(["  public.ecr.aws/a0:1", "  public.ecr.aws/a1:1"]);
-    expect(lines[21]).toBe("  …");
+    expect(lines[21]).toBe("  and 2980 more");
     expect(lines.slice(-2)).toEqual(["error: cannot read the manifest", "  public.ecr.aws/z:1"]);
     expect(shownFailures([...many, timeout])).toEqual([...many.slice(0, 20), timeout]);
   });

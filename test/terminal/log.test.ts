@@ -71,7 +71,7 @@ describe("text", () => {
   test("says how many failures are not shown, and where they are", () => {
     const lines = record((log) => log.failures(thousands(), "see x"), { quiet: true });
     expect(lines).toHaveLength(23);
-    expect(lines.at(-1)).toBe("and 2980 more; see x");
+    expect(lines.at(-1)).toBe("2980 of 3000 failures are not shown; see x");
   });
 });
 
@@ -106,7 +106,11 @@ describe("JSON", () => {
   test("names the first of thousands of failures, and how many more there are", () => {
     const lines = json((log) => log.failures(thousands(), "see x"));
     expect(lines).toHaveLength(21);
-    expect(lines.at(-1)).toMatchObject({ level: "error", event: "message", message: "and 2980 more; see x" });
+    expect(lines.at(-1)).toMatchObject({
+      level: "error",
+      event: "message",
+      message: "2980 of 3000 failures are not shown; see x",
+    });
   });
 
   test("holds no secret and no raw control character", () => {
