@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { CommandLine } from "./commands/arguments.ts";
 import type { Call } from "./commands/child.ts";
 import type { Command, Surroundings } from "./commands/command.ts";
@@ -43,7 +44,7 @@ const ROOT = {
 };
 
 const EXIT_CODES: Record<FaultKind, number> = { failed: 1, usage: 2, partial: 3, mismatch: 4 };
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** Milliseconds in which a stopped run puts its affairs in order. */
 const GRACE = 800;
 
@@ -84,6 +85,18 @@ function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boole
   return others.length === 0 && word === words[0] && lines.some(({ name }) => name.startsWith(`${word} `));
 }
 
+/** Whether the end of a terminal, or of a login from afar, is to end this run: `nohup` has it ignored. */
+function mayHangUp(): boolean {
+  try {
+    const [, ignored = ""] =
+      /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
+    return (BigInt(`0x${ignored}`) & 1n) === 0n;
+  } catch {
+    // Elsewhere it cannot be told: a run that is to go on must not end.
+    return false;
+  }
+}
+
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */
 function takeEnvironment(): NodeJS.ProcessEnv {
   const environment = { ...process.env };
@@ -105,7 +118,10 @@ async function main(argv: readonly string[]): Promise<void> {
   const stopping = new AbortController();
   let stoppedBy: keyof typeof SIGNAL_CODES | undefined;
   let passOn: ((signal: NodeJS.Signals) => void) | undefined;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  const stopSignals = mayHangUp()
+    ? (["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    : (["SIGINT", "SIGTERM"] as const);
+  for (const signal of stopSignals) {
     process.on(signal, () => {
       if (passOn !== undefined) return passOn(signal);
       stoppedBy ??= signal;
@@ -121,7 +137,8 @@ async function main(argv: readonly string[]): Promise<void> {
     const { runChild } = await import("./commands/child.ts");
     process.exitCode = await runChild(call, (pass) => {
       passOn = pass;
-      for (const signal of ["SIGHUP", "SIGQUIT"] as const) process.on(signal, pass);
+      process.on("SIGQUIT", pass);
+      if (process.listenerCount("SIGHUP") === 0) process.on("SIGHUP", pass);
     });
   };
   const surroundings: Surroundings = {

@@ -3,7 +3,7 @@ import type { Screen } from "./screen.ts";
 /**
  * Gives the terminal its cursor back however the process ends: by itself, by an error that nobody caught, by
  * Ctrl-\ or while Ctrl-Z holds it. (SIGINT and SIGTERM end in an exit of our own; after SIGKILL `tput cnorm` does it.
- * SIGHUP is left alone: `nohup` wants it ignored, and the terminal is gone.)
+ * After SIGHUP the terminal is gone.)
  */
 export function restoreOnLeave(screen: Screen): void {
   if (!screen.isLive) return;

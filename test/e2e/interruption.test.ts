@@ -72,6 +72,36 @@ describe("a run that is stopped", () => {
     10_000,
   );
 
+  // Whoever runs the tests may have it ignored.
+  test.skipIf(process.platform !== "linux")(
+    "by the end of its terminal keeps what it has fetched, and goes on where that is to be ignored",
+    async () => {
+      const { arrived, hang } = hanging((_, url) => url.pathname.includes("/second/blobs/"));
+      const config = [...(stage.release.artifacts.get(SECOND)?.blobs.keys() ?? [])][0] ?? "";
+      const isConfig = (url: URL) => url.pathname.endsWith(config);
+      stage.intercept = (request, url) => (isConfig(url) ? undefined : hang(request, url));
+      const args = stage.exportArgs(join(stage.work, "out.tar"));
+      const run = await startExecutable(args, { through: ["env", "--default-signal=HUP"] });
+      await arrived;
+      run.kill("SIGHUP");
+      expectFailure(await run.result, 129, "cannot go on: the run was interrupted", "same command again");
+      await stage.expectOnlyPartial();
+
+      const [again, released] = [Promise.withResolvers<void>(), Promise.withResolvers<undefined>()];
+      stage.intercept = (_, url) => {
+        if (!url.pathname.includes("/second/blobs/") || isConfig(url)) return;
+        again.resolve();
+        return released.promise;
+      };
+      const ignoring = await startExecutable(args, { through: ["env", "--ignore-signal=HUP"] });
+      await again.promise;
+      ignoring.kill("SIGHUP");
+      released.resolve(undefined);
+      expect(await ignoring.result).toMatchObject({ status: 0 });
+    },
+    10_000,
+  );
+
   test("while it waits for a registry that is down does not wait any longer", async () => {
     const target = await stage.startTarget({
       intercept: () => new Response(null, { status: 503, headers: { "retry-after": "300" } }),
