@@ -1,5 +1,3 @@
-import { isPassingStatus } from "../http/retry.ts";
-import { NetworkError } from "../http/transport.ts";
 import { causes, Fault, type FaultKind, faultKind } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -55,21 +53,21 @@ export function unfound(
       hint: "name a platform that they are for, or leave out `--platform`",
     };
   }
-  const passing = failures.filter(({ error }) => isPassing(error));
-  if (passing.length === 0) return { message: `cannot ${verb}: ${what} cannot be found`, hint: without };
+  const missing = failures.filter(({ error }) => isMissing(error));
+  if (missing.length === failures.length)
+    return { message: `cannot ${verb}: ${what} cannot be found`, hint: without };
   const message = `cannot ${verb}: ${what} cannot be read`;
-  if (passing.length < failures.length) return { message, hint: without };
+  if (missing.length > 0) return { message, hint: without };
   return {
     message,
     hint: `nothing says that they are missing: run the same command again once they can be read; ${without}`,
   };
 }
 
-/** Whether what failed says nothing of what was asked for, e.g. a network that is down or a registry's limit. */
-function isPassing(error: unknown): boolean {
-  return causes(error).some(
-    (link) => link instanceof NetworkError || (link instanceof AnswerFault && isPassingStatus(link.status)),
-  );
+/** Whether the registry has said of it itself that it does not have it; what a token server lacks is another matter. */
+function isMissing(error: unknown): boolean {
+  const [, answer] = causes(error);
+  return answer instanceof AnswerFault && (answer.status === 404 || answer.status === 410);
 }
 
 /** What a transfer did not bring home. */

@@ -137,14 +137,9 @@ export function retrying(next: Transport, policy: RetryPolicy): Transport {
   };
 }
 
-/** A refusal that is about the moment, not about what was asked for. */
-export function isPassingStatus(status: number): boolean {
-  return PASSING_STATUSES.has(status);
-}
-
 /** The reason to try again, if this answer is one and the wait that it asks for is bearable. */
 export function passingStatus(response: Response): PassingStatus | undefined {
-  if (!isPassingStatus(response.status)) return;
+  if (!PASSING_STATUSES.has(response.status)) return;
   const after = retryAfter(response.headers.get("retry-after"), Date.now());
   if (after !== undefined && after > LONGEST_RETRY_AFTER) return;
   return new PassingStatus(`it answered ${response.status}`, response.status, after);

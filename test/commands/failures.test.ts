@@ -43,7 +43,14 @@ const answered = (status: number) =>
 
 test.each<[string, unknown[], string, boolean]>([
   ["404s", [answered(404), answered(404)], "cannot list: 2 images cannot be found", false],
-  ["other bytes", [new Fault("bytes", { kind: "mismatch" })], "cannot list: 1 images cannot be found", false],
+  ["other bytes", [new Fault("bytes", { kind: "mismatch" })], "cannot list: 1 images cannot be read", true],
+  ["401s", [answered(401), answered(401)], "cannot list: 2 images cannot be read", true],
+  [
+    "a token server's 404",
+    [new Fault("cannot read it", { cause: answered(404) })],
+    "cannot list: 1 images cannot be read",
+    true,
+  ],
   ["a 404 and a 429", [answered(404), answered(429)], "cannot list: 2 images cannot be read", false],
   ["429s", [answered(429), answered(429)], "cannot list: 2 images cannot be read", true],
   ["a 503 and a limit", [answered(503), limited], "cannot list: 2 images cannot be read", true],
@@ -65,7 +72,7 @@ test("images that have other platforms are there: nobody should leave them out",
     hint: "name a platform that they are for, or leave out `--platform`",
   });
   const mixed = unfound("list", [{ error }, { error: answered(404) }], { what, without });
-  expect(mixed).toEqual({ message: "cannot list: 2 of 5 images cannot be found", hint: without });
+  expect(mixed).toEqual({ message: "cannot list: 2 of 5 images cannot be read", hint: without });
 });
 
 test("what failed is told before what was not reached for that", () => {
