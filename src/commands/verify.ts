@@ -238,8 +238,15 @@ function judge(
     kind: isKnown ? "mismatch" : "failed",
     hint: isArchive
       ? hintsOf(problems) || "copy the archive again, or export it anew"
-      : `import ${what}: what is there already is not sent`,
+      : `import ${what}: what is there already is not sent${problems.some(isMovedTag) ? SEPARATE : ""}`,
   });
+}
+
+/** To import one release again would take the tag from the other. */
+const SEPARATE = "; where another release has moved a tag, give each a namespace of its own";
+
+function isMovedTag({ kind, place }: Problem): boolean {
+  return kind === "different" && /:[^/]+$/.test(place ?? "");
 }
 
 /** What else is wrong may come of what these are about, such as a volume that is missing. */

@@ -193,6 +193,9 @@ describe("a registry", () => {
     const target = await stage.startTarget();
     const problems = await problemsOf("-i", stage.archive, "-r", target.url);
     expect(new Set(problems.map(({ kind }) => kind))).toEqual(new Set(["missing"]));
+    expect((await verify("-i", stage.archive, "-r", target.url)).stderr).not.toContain(
+      "a namespace of its own",
+    );
     expect([...new Set(problems.flatMap(({ artifacts }) => artifacts))].sort()).toEqual(
       [BUNDLES, FIRST, SECOND].sort(),
     );
@@ -204,8 +207,9 @@ describe("a registry", () => {
     expect(await problemsOf("-i", stage.archive, "-r", `${target.url}/eksa`)).toMatchObject([
       { kind: "different", place: `${target.host}/eksa/eks-anywhere/second:v2`, artifacts: [SECOND] },
     ]);
-    const { stdout } = await verify("-i", stage.archive, "-r", `${target.url}/eksa`);
+    const { stdout, stderr } = await verify("-i", stage.archive, "-r", `${target.url}/eksa`);
     expect(stdout).toContain("the tag stands for sha256:");
+    expect(stderr).toContain("where another release has moved a tag, give each a namespace of its own");
   });
 
   test("that does not answer for a blob is not said to lack it: that is a failure of another kind", async () => {
