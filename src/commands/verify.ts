@@ -4,7 +4,7 @@ import { Fault } from "../oci/fault.ts";
 import type { Root } from "../oci/plan.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Registries } from "../registry/client.ts";
-import type { Progress } from "../terminal/progress.ts";
+import { type Progress, progressMode } from "../terminal/progress.ts";
 import { count } from "../terminal/progress-view.ts";
 import { formatBytes, formatDuration, formatRate } from "../terminal/units.ts";
 import { joinPlans } from "../transfer/plan.ts";
@@ -73,7 +73,7 @@ export const verifyArtifacts = defineCommand(LINE, async (run) => {
     assertOnlyWith("registry", values, ["caFile", "clientCert", "clientKey", "insecure"]);
   }
   const archives: ArchiveInspection[] = [];
-  const progress = run.progress("verifying");
+  const progress = progressOf(run);
   try {
     const problems = openArchives(new Set(values.input), archives);
     const verdicts = await verifyArchives(run, { archives, destination, progress });
@@ -89,6 +89,18 @@ export const verifyArtifacts = defineCommand(LINE, async (run) => {
   }
 });
 
+/** Without lines for artifacts that fail: one blob may be in all of them, and the verdict names what it befalls. */
+function progressOf({ progress, screen, log, values }: VerifyRun): Progress {
+  const shown = progress("verifying");
+  if (progressMode(screen, log, values) !== "plain") return shown;
+  return {
+    ...shown,
+    listener: (event) => {
+      if (event.type !== "lost") shown.listener(event);
+    },
+  };
+}
+
 /** What a cluster needs, told by the mirror that it names. */
 async function verifyMirror(run: VerifyRun): Promise<void> {
   const { values, log, directory, signal } = run;
@@ -100,7 +112,7 @@ async function verifyMirror(run: VerifyRun): Promise<void> {
     });
   }
   const destination = await readTarget(run);
-  const progress = run.progress("verifying");
+  const progress = progressOf(run);
   try {
     const registries = registriesOf(run, destination, progress);
     const { listener } = progress;

@@ -102,6 +102,8 @@ describe("an archive", () => {
     expect(stdout).toContain(`\n  ${FIRST}\n`);
     expect(stdout).not.toContain(SECOND);
     expect(stderr).toContain(`error: cannot verify ${bad}: 1 problem\n`);
+    expect(stderr).toContain(`done ${SECOND} `);
+    expect(stderr).not.toMatch(/^failed /m);
   });
 
   test("that is cut short, flipped before that, and without a blob", async () => {
