@@ -12,6 +12,28 @@ beforeEach(() => stage.begin());
 afterEach(() => stage.end());
 afterAll(() => stage.strike());
 
+test.each([
+  [{}, "no login is known for `HOST`: log in with `docker login HOST`, or set REGISTRY_USERNAME and"],
+  [
+    { REGISTRY_USERNAME: "robot", REGISTRY_PASSWORD: "wrong" },
+    "check the user name and the password in REGISTRY_USERNAME and REGISTRY_PASSWORD, which `HOST` refuses",
+  ],
+])("a target that wants a login says whether it got one: %p", async (env, hint) => {
+  const { host, url } = await stage.startTarget({
+    auth: { scheme: "basic", username: "robot", password: "right" },
+  });
+  const result = await stage.importTo(url, stage.archive, { env });
+  expectFailure(result, 1, "answered 401", `hint: ${hint.replaceAll("HOST", host)}`);
+});
+
+test("a source that wants a login is none that the variables of the target are for", async () => {
+  stage.intercept = () =>
+    new Response(null, { status: 401, headers: { "www-authenticate": "Basic realm=r" } });
+  const result = await stage.exportTo(join(stage.work, "out.tar"));
+  expectFailure(result, 1, "answered 401", "hint: no login is known for");
+  expect(result.stderr).not.toContain("REGISTRY_");
+});
+
 describe("a registry that", () => {
   type Answer = NonNullable<TestRegistryOptions["intercept"]>;
   const error = (status: number, code: string) => () =>
@@ -28,6 +50,14 @@ describe("a registry that", () => {
       1,
       "as a registry: it does not speak the distribution API",
       "because: GET http",
+      "hint: check the host and the port",
+    ],
+    [
+      "serves pages",
+      () => new Response("<!DOCTYPE html>hello"),
+      1,
+      "as a registry: it does not speak the distribution API",
+      "/v2/ answered 200 with a web page",
       "hint: check the host and the port",
     ],
     [
