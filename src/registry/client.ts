@@ -188,10 +188,12 @@ export class RegistryClient {
     const { method, path } = formatEndpoint({ kind: "ping" });
     const request = { method, url: new URL(path, origin) };
     const response = await this.http.transport(request);
-    if (response.status === 401) this.#auth.learn(response, request.url, undefined);
     if (response.ok) await assertNoPage(response, request);
     else if (response.status !== 401) throw await answerToPing(response, request);
-    await discard(response, request.url);
+    else {
+      this.#auth.learn(response, request.url, undefined);
+      await discard(response, request.url);
+    }
     return origin;
   }
 
