@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { CommandLine } from "./commands/arguments.ts";
 import type { Call } from "./commands/child.ts";
 import type { Command, Surroundings } from "./commands/command.ts";
@@ -86,15 +85,13 @@ function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boole
 }
 
 /** Whether the end of a terminal, or of a login from afar, is to end this run: `nohup` has it ignored. */
-function mayHangUp(): boolean {
-  try {
-    const [, ignored = ""] =
-      /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
-    return (BigInt(`0x${ignored}`) & 1n) === 0n;
-  } catch {
-    // Elsewhere it cannot be told: a run that is to go on must not end.
-    return false;
-  }
+async function mayHangUp(): Promise<boolean> {
+  const status = await Bun.file("/proc/self/status")
+    .text()
+    .catch(() => "");
+  const [, ignored] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status) ?? [];
+  // Where it cannot be told, a run that is to go on must not end.
+  return ignored !== undefined && (BigInt(`0x${ignored}`) & 1n) === 0n;
 }
 
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */
@@ -118,10 +115,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const stopping = new AbortController();
   let stoppedBy: keyof typeof SIGNAL_CODES | undefined;
   let passOn: ((signal: NodeJS.Signals) => void) | undefined;
-  const stopSignals = mayHangUp()
-    ? (["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    : (["SIGINT", "SIGTERM"] as const);
-  for (const signal of stopSignals) {
+  const stopAt = (signal: keyof typeof SIGNAL_CODES) =>
     process.on(signal, () => {
       if (passOn !== undefined) return passOn(signal);
       stoppedBy ??= signal;
@@ -132,7 +126,9 @@ async function main(argv: readonly string[]): Promise<void> {
       );
       setTimeout(() => process.exit(SIGNAL_CODES[signal]), GRACE);
     });
-  }
+  stopAt("SIGINT");
+  stopAt("SIGTERM");
+  void mayHangUp().then((may) => may && stopAt("SIGHUP"));
   const handTo = async (call: Call) => {
     const { runChild } = await import("./commands/child.ts");
     process.exitCode = await runChild(call, (pass) => {

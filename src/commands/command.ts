@@ -52,7 +52,7 @@ export function defineCommand<F extends Flags & typeof OUTPUT_FLAGS>(
         quiet: output.quiet,
         format: output.logFormat,
       });
-      if (line.prints) assertStdoutIsOpen();
+      if (line.prints) await assertStdoutIsOpen();
       const mode = progressMode(screen, log, output);
       try {
         await work({

@@ -87,7 +87,7 @@ export async function runExport(run: ExportRun, options: ExportOptions = {}): Pr
   const { values, log, directory } = run;
   assertCanBeOutput(run);
   assertFiles(run.values.since);
-  if (values.output === "-" || values.dryRun) assertStdoutIsOpen();
+  if (values.output === "-" || values.dryRun) await assertStdoutIsOpen();
   const { output, bundlesOverride, releaseManifest, caFile, signatureKey, since } = values;
   const report = new RunReport({
     command: LINE.name,
