@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { wholeCertificates } from "../http/pem.ts";
 import { Fault } from "../oci/fault.ts";
 
 /** A file of certificate authorities, in PEM form. */
@@ -60,9 +61,23 @@ function readPem(path: string, { what, holds }: { what: string; holds: string })
   } catch (cause) {
     throw new Fault(`cannot read ${what} in ${path}`, { cause });
   }
-  if (new RegExp(`^-----BEGIN (?:[A-Z]+ )?${holds}-----`, "m").test(text)) return text;
+  if (new RegExp(`^-----BEGIN (?:[A-Z]+ )?${holds}-----`, "m").test(text)) {
+    if (holds === "CERTIFICATE") assertWhole(text, `cannot read ${what} in ${path}`);
+    return text;
+  }
   const noun = holds === "CERTIFICATE" ? "certificate" : "key";
   throw new Fault(`cannot read ${what} in ${path}: it holds no ${noun} in PEM form`, {
     hint: `give one that has the line \`-----BEGIN ${holds}-----\``,
+  });
+}
+
+/** The runtime drops those that it cannot read without a word. */
+function assertWhole(pem: string, message: string): void {
+  const whole = wholeCertificates(pem);
+  const damaged = whole.indexOf(false);
+  if (damaged < 0) return;
+  const which = whole.length === 1 ? "the certificate" : `certificate ${damaged + 1} of ${whole.length}`;
+  throw new Fault(`${message}: ${which} in it is damaged or cut short`, {
+    hint: "put that certificate in anew, whole, from its line `-----BEGIN CERTIFICATE-----` to `-----END CERTIFICATE-----`",
   });
 }

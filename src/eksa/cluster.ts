@@ -1,5 +1,5 @@
-import { X509Certificate } from "node:crypto";
 import * as v from "valibot";
+import { wholeCertificates } from "../http/pem.ts";
 import { Fault } from "../oci/fault.ts";
 import { isRecord } from "../oci/manifest.ts";
 import { isRegistry, isRepository } from "../oci/reference.ts";
@@ -41,8 +41,6 @@ interface MirrorConfiguration {
 /** The documents that a message names. */
 const MOST_NAMED = 8;
 const MAX_CERTIFICATE_CHARACTERS = 1024 * 1024;
-const BEGIN = "-----BEGIN CERTIFICATE-----";
-const END = "-----END CERTIFICATE-----";
 /** In any region. Source: EKS Anywhere, pkg/constants `DefaultCuratedPackagesRegistryRegex`. */
 const PACKAGES_REGISTRY = /783794618700\.dkr\.ecr\..*\.amazonaws\.com/;
 
@@ -258,17 +256,6 @@ function hostPart(endpoint: string): string {
 }
 
 function holdsCertificates(text: string): boolean {
-  const parts = text.split(BEGIN).slice(1);
-  return parts.length > 0 && parts.every(isCertificate);
-}
-
-/** `text` begins behind the first line, and may go on behind the last. */
-function isCertificate(text: string): boolean {
-  const end = text.indexOf(END);
-  if (end < 0) return false;
-  try {
-    return new X509Certificate(`${BEGIN}${text.slice(0, end)}${END}\n`).subject !== undefined;
-  } catch {
-    return false;
-  }
+  const whole = wholeCertificates(text);
+  return whole.length > 0 && whole.every(Boolean);
 }

@@ -77,3 +77,27 @@ withOpenssl("what is not there, or holds something else, is named", async () => 
     `cannot read the certificate authorities in ${files.key}: it holds no certificate in PEM form`,
   );
 });
+
+withOpenssl(
+  "a certificate that is damaged or cut short is named by its place, whatever stands before it",
+  async () => {
+    const whole = await Bun.file(files.certificate).text();
+    const cases: [string, string][] = [
+      ["-----BEGIN CERTIFICATE-----\ngarbage\n-----END CERTIFICATE-----\n", "the certificate"],
+      ["-----BEGIN CERTIFICATE-----\ngarbage\n", "the certificate"],
+      [whole.slice(0, whole.length / 2), "the certificate"],
+      [`${whole}-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n`, "certificate 2 of 2"],
+      [`# ours\n${whole.slice(0, whole.length / 2)}${whole}${whole}`, "certificate 1 of 3"],
+    ];
+    const path = join(folder, "damaged.pem");
+    for (const [text, which] of cases) {
+      await Bun.write(path, text);
+      expect(await faultOf(() => readAuthorities(path))).toMatchObject({
+        message: `cannot read the certificate authorities in ${path}: ${which} in it is damaged or cut short`,
+        hint: "put that certificate in anew, whole, from its line `-----BEGIN CERTIFICATE-----` to `-----END CERTIFICATE-----`",
+      });
+    }
+    await Bun.write(path, `${whole}\n# another\n${whole}`);
+    expect(readAuthorities(path)).toContain("# another");
+  },
+);
