@@ -2,7 +2,7 @@ import { isLoopback } from "../http/address.ts";
 import type { Http } from "../http/client.ts";
 import { Fault } from "../oci/fault.ts";
 import { AnswerFault } from "./answer.ts";
-import { type Challenge, parseChallenges } from "./challenge.ts";
+import { type Challenge, parseChallenges, realmOf } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
 import { loginCommand } from "./ecr.ts";
 import { basicAuthorization, fetchToken, type Token } from "./token.ts";
@@ -54,7 +54,7 @@ export class Authorizer {
    */
   learn(response: Response, url: URL, refused: string | undefined): boolean {
     const offered = parseChallenges(response.headers.get("www-authenticate") ?? "");
-    const bearer = offered.find(({ scheme, parameters }) => scheme === "bearer" && parameters.has("realm"));
+    const bearer = offered.find((each) => each.scheme === "bearer" && realmOf(each, url) !== undefined);
     const usable = bearer ?? offered.find(({ scheme }) => scheme === "basic");
     if (usable !== undefined) {
       this.#challenge = usable;

@@ -6,6 +6,16 @@ export interface Challenge {
   parameters: ReadonlyMap<string, string>;
 }
 
+/**
+ * Where a bearer challenge sends for a token: on http or https, or a path of the host that was asked. Undefined for
+ * anything else, which is read as no address at all.
+ */
+export function realmOf({ parameters }: Challenge, asked: URL): URL | undefined {
+  const realm = parameters.get("realm") ?? "";
+  const isAddress = /^(?:https?:\/\/|\/)\S*$/i.test(realm) && URL.canParse(realm, asked.href);
+  return isAddress ? new URL(realm, asked) : undefined;
+}
+
 /** Longer headers than any registry sends are cut rather than read. */
 const LONGEST = 16 * 1024;
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;

@@ -4,7 +4,7 @@ import type { Http } from "../http/client.ts";
 import { Fault } from "../oci/fault.ts";
 import { answerFault, wholeAnswer } from "./answer.ts";
 import type { Scope } from "./auth.ts";
-import type { Challenge } from "./challenge.ts";
+import { type Challenge, realmOf } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
 
 export interface Token {
@@ -42,7 +42,7 @@ export async function fetchToken(
   scopes: readonly Scope[],
   credentials: Credentials | undefined,
 ): Promise<Token> {
-  const realm = realmOf(server);
+  const realm = safeRealm(server);
   const service = server.challenge.parameters.get("service");
   const wanted = scopesFor(server.challenge, scopes);
   if (credentials?.kind === "identityToken") {
@@ -100,9 +100,8 @@ async function refresh(
 }
 
 /** Fails on a realm that would carry credentials from https to the clear. */
-function realmOf({ challenge, challengedUrl, registry }: TokenServer): URL {
-  const text = challenge.parameters.get("realm") ?? "";
-  const realm = URL.canParse(text, challengedUrl.href) ? new URL(text, challengedUrl) : undefined;
+function safeRealm({ challenge, challengedUrl, registry }: TokenServer): URL {
+  const realm = realmOf(challenge, challengedUrl);
   if (realm !== undefined && (realm.protocol === "https:" || challengedUrl.protocol === "http:"))
     return realm;
   throw new Fault(`cannot log in to ${registry}: its token server is not on https`, {

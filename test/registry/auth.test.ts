@@ -129,6 +129,27 @@ test("nobody in particular is not asked twice where only a password would help",
   expect(registry.requests).toHaveLength(2);
 });
 
+test.each([
+  "not a url SECRET",
+  "/a path SECRET",
+  "token/SECRET",
+  "ftp://auth.example/SECRET",
+  "file:///SECRET",
+  "http://",
+  "",
+])("a realm that is no address, `%s`, is no way in: nobody is asked for a token there", async (realm) => {
+  const registry = await start({ intercept: () => challenge(`Bearer realm="${realm}",service="s"`) });
+  expect((await tags(clientOf(registry, PASSWORD))).status).toBe(401);
+  expect(new Set(registry.requests.map(({ path }) => path))).toEqual(new Set(["/v2/", "/v2/a/b/tags/list"]));
+  const basic = await start({
+    intercept: ({ headers }) =>
+      headers.get("authorization") === BASIC
+        ? Response.json({ tags: [] })
+        : challenge(`Bearer realm="${realm}", Basic realm="r"`),
+  });
+  expect((await tags(clientOf(basic, PASSWORD))).status).toBe(200);
+});
+
 test("of several ways in a token is chosen, and Negotiate never", async () => {
   const registry = await start({
     intercept: (request, url) => {
