@@ -29,6 +29,11 @@ export class AnswerFault extends Fault {
     this.status = status;
     this.errors = errors;
   }
+
+  /** For a caller that knows better what to do. */
+  withoutHint(): AnswerFault {
+    return new AnswerFault(this.message, { status: this.status, errors: this.errors, hint: undefined });
+  }
 }
 
 /** Of refusals, what the login that was sent, or not, has to do with them: only who sent it knows. */
@@ -95,9 +100,13 @@ export async function wholeAnswer<T>(
 function hintForRedirect(url: URL, headers: Headers): string {
   const location = headers.get("location") ?? "";
   const { protocol, origin } = URL.canParse(location, url.href) ? new URL(location, url) : url;
-  if (origin === url.origin || !/^https?:$/.test(protocol))
-    return `see what answers for \`${url.host}\`: a registry, or a proxy or page before it`;
+  if (origin === url.origin || !/^https?:$/.test(protocol)) return otherThanRegistry(url);
   return `it sends this on to \`${origin}\`: give that address if the registry is there`;
+}
+
+/** What to do about an answer that no registry would give. */
+export function otherThanRegistry({ host }: URL): string {
+  return `see what answers for \`${host}\`: a registry, or a proxy or page before it`;
 }
 
 /** Of a wait that is too long to sit out. */
@@ -133,10 +142,8 @@ function hintFor(
       return "give the account the right to do this, or log in as another; some registries say so of a full quota, too";
     case 404:
     case 410:
-      // Of the API's own addresses the caller knows what should be there.
-      return url.pathname.startsWith("/v2/")
-        ? undefined
-        : `check the address: \`${url.host}\` has nothing there`;
+      if (!url.pathname.startsWith("/v2/")) return `check the address: \`${url.host}\` has nothing there`;
+      return isWrite ? toAsk(url) : undefined;
     case 413:
       return "raise the body size that the proxy before the registry allows";
     case 408:
@@ -145,8 +152,13 @@ function hintFor(
       return "wait a little and run the same command again, or lower `--jobs`";
     default:
       if (status >= 500) return "look at the registry's own log, then run the same command again";
-      return method === "GET" ? `ask whoever runs \`${url.host}\` why it refuses this` : undefined;
+      if (status < 300) return otherThanRegistry(url);
+      return method === "HEAD" ? undefined : toAsk(url);
   }
+}
+
+function toAsk({ host }: URL): string {
+  return `ask whoever runs \`${host}\` why it refuses this`;
 }
 
 /** ECR's code for a manifest that it does not like is that of a request which it does not know. containers/image PR 584. */

@@ -142,8 +142,10 @@ function refusalOf({ client }: Check, repository: string, error: unknown): Refus
   const says = (wanted: string) => errors.some(({ code }) => code === wanted);
   if (says("NAME_UNKNOWN")) return { kind: "missing", repository, error };
   // 404 of another kind: Harbor has no such project.
-  if (status === 401 || status === 403 || status === 404) return { kind: "denied", repository, error };
-  if (status === 405 || says("UNSUPPORTED")) return { kind: "readOnly", repository, error };
+  if (status === 404) return { kind: "denied", repository, error: error.withoutHint() };
+  if (status === 401 || status === 403) return { kind: "denied", repository, error };
+  if (status === 405 || says("UNSUPPORTED"))
+    return { kind: "readOnly", repository, error: error.withoutHint() };
   return { kind: "other", repository, error };
 }
 

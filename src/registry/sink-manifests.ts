@@ -100,7 +100,7 @@ function lostContent(digest: Digest, fault: unknown): unknown {
   const digests = [...new Set(named.filter(isDigest))];
   return new ContentLost(`cannot put the manifest ${digest}: what it refers to is gone`, {
     digests,
-    cause: fault,
+    cause: fault.withoutHint(),
   });
 }
 
@@ -114,8 +114,11 @@ const OTHER_REASONS = new Set([
 ]);
 
 /** A tag that may not move: ECR says 400 (TAG_INVALID), Harbor 412, others 409. */
-export function isImmutable(error: unknown): boolean {
-  if (!(error instanceof AnswerFault) || ![400, 409, 412].includes(error.status)) return false;
+export function isImmutable(error: unknown): error is AnswerFault {
+  if (!(error instanceof AnswerFault)) return false;
+  // What is denied is rarely this, unless it is said.
+  if (error.status === 403) return error.errors.some(({ message }) => /\bimmutab/i.test(message));
+  if (![400, 409, 412].includes(error.status)) return false;
   return !error.errors.some(({ code }) => code !== undefined && OTHER_REASONS.has(code));
 }
 

@@ -107,7 +107,7 @@ export class RegistrySink implements Sink {
       const message = `cannot move the tag ${name}: it is immutable, and stands for ${found}, not ${digest}`;
       if (!isFloating(tag)) {
         throw new Fault(message, {
-          cause: error,
+          cause: error.withoutHint(),
           hint: "delete the tag in the registry, allow it to be overwritten, or import into another namespace",
         });
       }

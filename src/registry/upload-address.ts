@@ -2,7 +2,7 @@ import { discard } from "../http/body.ts";
 import { passingStatus } from "../http/retry.ts";
 import type { HttpRequest } from "../http/transport.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerError, answerFault } from "./answer.ts";
+import { answerError, answerFault, otherThanRegistry } from "./answer.ts";
 import type { Scope } from "./auth.ts";
 import type { RegistryClient } from "./client.ts";
 
@@ -85,7 +85,9 @@ export function locationOf(response: Response, asked: URL): URL {
   const text = (response.headers.get("location") ?? "").trim();
   const location = /^[A-Za-z0-9.-]+(?::\d{1,5})?\/v2\//.test(text) ? `//${text}` : text;
   if (location === "" || !URL.canParse(location, asked.href)) {
-    throw new Fault(`cannot upload to ${asked.host}: it does not say where`);
+    throw new Fault(`cannot upload to ${asked.host}: it does not say where`, {
+      hint: otherThanRegistry(asked),
+    });
   }
   const url = new URL(location, asked);
   if (asked.protocol === "https:" && url.protocol !== "https:") {

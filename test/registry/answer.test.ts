@@ -35,6 +35,31 @@ test.each([
 );
 
 test.each([
+  ...[400, 404, 405, 409, 415, 422].map((status) => ["PUT", "manifests/v1", status] as const),
+  ["PATCH", "blobs/uploads/1", 400],
+  ["POST", "blobs/uploads/", 415],
+  ["GET", "manifests/v1", 400],
+] as const)("a %s of %s that is refused with %i is a question to who runs the registry", async (...what) => {
+  const [method, path, status] = what;
+  const url = new URL(`https://harbor.corp/v2/a/b/${path}`);
+  const fault = await answerFault(new Response(null, { status }), { method, url });
+  expect(fault.hint).toBe("ask whoever runs `harbor.corp` why it refuses this");
+  expect(fault.withoutHint()).toMatchObject({ message: fault.message, status, hint: undefined });
+});
+
+test.each([
+  ["POST", 200],
+  ["POST", 204],
+  ["PUT", 200],
+  ["GET", 204],
+])("a %s that is answered %i has not reached a registry", async (method, status) => {
+  const url = new URL("https://harbor.corp/v2/a/b/blobs/uploads/");
+  expect((await answerFault(new Response(null, { status }), { method, url })).hint).toBe(
+    "see what answers for `harbor.corp`: a registry, or a proxy or page before it",
+  );
+});
+
+test.each([
   [
     "https://harbor.corp/v2/a/b/blobs/uploads/",
     "it sends this on to `https://harbor.corp`: give that address",

@@ -6,6 +6,7 @@ import type { Digest } from "../../src/oci/digest.ts";
 import { Fault } from "../../src/oci/fault.ts";
 import type { Root } from "../../src/oci/plan.ts";
 import { type Obstacle, preflight } from "../../src/registry/preflight.ts";
+import { describeFault } from "../../src/terminal/fault.ts";
 import { image, seed } from "../support/content.ts";
 import { type DockerRegistryOptions, startDockerRegistry } from "../support/docker-registry.ts";
 import { faultOf, textOf } from "../support/faults.ts";
@@ -249,6 +250,24 @@ test("a run that is stopped meanwhile names no obstacle", async () => {
   const registries = connect({ urls: [registry.url], signal: stopping.signal });
   const fault = await faultOf(() => preflight(registries, [rootAt(registry.host, "one/a")]));
   expect(fault.message).toBe("cannot go on: the run was interrupted");
+});
+
+test.each([
+  [200, "see what answers for"],
+  [204, "see what answers for"],
+  [202, "see what answers for"],
+  [400, "ask whoever runs"],
+  [415, "ask whoever runs"],
+  [404, "create the project if there is none"],
+  [405, "give the address that the registry takes pushes at"],
+])("of an upload that is answered %i it is said what to do, once", async (status, words) => {
+  const registry = await start({
+    intercept: ({ method }) => (method === "POST" ? new Response(null, { status }) : undefined),
+  });
+  const [obstacle] = await check(registry, ["one/a"]);
+  const { hints } = describeFault(obstacle?.error);
+  expect(hints).toHaveLength(1);
+  expect(hints[0]).toStartWith(words);
 });
 
 test("a registry that takes nothing at all says so once", async () => {
