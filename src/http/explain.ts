@@ -26,6 +26,11 @@ const EXPLANATIONS: Record<string, Explanation> = {
     hint: "see whether something in between, a firewall or a proxy, does not let it through",
     retryable: true,
   },
+  Malformed_HTTP_Response: {
+    says: "does not speak HTTP",
+    hint: "check the host and the port",
+    retryable: false,
+  },
   EPROTO: {
     // The runtime tells a server without TLS and one that turns us away by the same code.
     says: "does not complete a TLS handshake",
@@ -64,7 +69,8 @@ function explainOf(subject: string, error: unknown, hints: Record<string, string
   const isCertificate = /CERT|ISSUER|LEAF_SIGNATURE|HOSTNAME|SELF_SIGNED/.test(raw);
   const code = isCertificate ? "CERTIFICATE" : (ALIASES[raw] ?? raw);
   const known = EXPLANATIONS[code];
-  const fact = known === undefined ? `broke the connection (${raw}: ${error.message})` : known.says;
+  const fact =
+    known === undefined ? `broke the connection (${raw}: ${withoutUrls(error.message)})` : known.says;
   const hint = CERTIFICATE_HINTS[raw] ?? hints[code] ?? (known === undefined ? CHECK_NETWORK : known.hint);
   const detail = isCertificate ? ` (${raw})` : "";
   return new NetworkError(`${subject} ${fact}${detail}`, {
@@ -143,6 +149,11 @@ export function proxyRefusal(proxy: URL, url: URL, status: number): NetworkError
     retryable: status === 0 || status >= 500,
     hint: "have the proxy let it through, or name the host in NO_PROXY if it can be reached without",
   });
+}
+
+/** The runtime quotes the whole address: the host is named before, and the rest may be secret. */
+function withoutUrls(message: string): string {
+  return message.replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s"'`]+/gi, "URL");
 }
 
 function codeOf(error: Error): string {

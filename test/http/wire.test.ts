@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { isLoopback } from "../../src/http/address.ts";
 import { createHttp, type Exchange } from "../../src/http/client.ts";
+import { explain } from "../../src/http/explain.ts";
 import { wire } from "../../src/http/wire.ts";
 import { testWith } from "../support/needs.ts";
 import { type Authority, makeAuthority } from "../support/tls.ts";
@@ -239,6 +240,35 @@ describe("certificates", () => {
       message: `\`${server.url.host}\` closed the connection`,
       hint: "if it speaks TLS, write `https://` before the host",
     });
+  });
+});
+
+test("what does not speak HTTP is told as that, without the address's secrets", async () => {
+  const socket = {
+    open: (client: Bun.Socket) => void client.write("SSH-2.0-OpenSSH_9.6\r\n"),
+    data: () => {},
+  };
+  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
+  const host = `127.0.0.1:${server.port}`;
+  try {
+    await expect(
+      plainWire({ method: "GET", url: new URL(`http://${host}/v2/?sig=SECRET`) }),
+    ).rejects.toMatchObject({
+      message: `\`${host}\` does not speak HTTP`,
+      hint: "check the host and the port",
+      retryable: false,
+    });
+  } finally {
+    server.stop(true);
+  }
+});
+
+test("an error of the runtime that is not known is passed on without the address in it", () => {
+  const url = new URL("https://h.corp/v2/?sig=SECRET");
+  const error = Object.assign(new Error(`Odd fetching "${url.href}". Try again`), { code: "Odd" });
+  expect(explain(error, url)).toMatchObject({
+    message: '`h.corp` broke the connection (Odd: Odd fetching "URL". Try again)',
+    retryable: true,
   });
 });
 
