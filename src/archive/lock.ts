@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Fault } from "../oci/fault.ts";
 
@@ -18,6 +18,7 @@ export interface Lock {
 export function lockOutput(output: string): Lock {
   const path = `${output}.lock`;
   if (!take(path)) {
+    assertIsFile(path, output);
     const holder = settledHolderOf(path);
     if (holder !== undefined && isAtWork(holder)) {
       throw new Fault(`cannot write ${output}: another run is writing it`, {
@@ -35,6 +36,15 @@ export function lockOutput(output: string): Lock {
       held = false;
     },
   };
+}
+
+/** What is no file is none of ours to take away. */
+function assertIsFile(path: string, output: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isFile() || found.isSymbolicLink()) return;
+  throw new Fault(`cannot write ${output}: ${path} is in the way, and is not a file`, {
+    hint: `remove \`${path}\`, or choose another output`,
+  });
 }
 
 interface Holder {

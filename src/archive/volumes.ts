@@ -10,7 +10,7 @@ export function volumeName(output: string, index: number): string {
   return `${output}.${String(index).padStart(3, "0")}`;
 }
 
-const NAME_A_FILE = "name a file; what comes out of a pipe is imported with `--input -`";
+const NAME_A_FILE = "name a file; `import artifacts` alone reads what comes out of a pipe, with `--input -`";
 
 /** With a fourth digit, `cat NAME.*` would put them in another order; and all of them are open at once. */
 const MOST_VOLUMES = 1000;
@@ -184,7 +184,10 @@ function startsAsTar(path: string): boolean {
 function memberAt(path: string): Member {
   try {
     const found = statSync(path);
-    if (!found.isFile()) throw new Fault("it is not a file", { hint: NAME_A_FILE });
+    if (!found.isFile()) {
+      const hint = found.isDirectory() ? "name a file: that is a folder" : NAME_A_FILE;
+      throw new Fault("it is not a file", { hint });
+    }
     return { path, size: found.size };
   } catch (cause) {
     throw new Fault(`cannot open ${path}`, { cause });

@@ -1,6 +1,7 @@
 import { accessSync, constants as modes, readFileSync, statSync } from "node:fs";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 import { Fault } from "../oci/fault.ts";
+import { isUnexecutable, unexecutable } from "../registry/on-path.ts";
 import type { Surroundings } from "./command.ts";
 
 /** A program to run in place of this one. */
@@ -25,20 +26,33 @@ const MOST_OUTPUT = 64 * 1024;
 
 /**
  * The real `eksctl-anywhere`: another file than this program, whatever it is called. Undefined where PATH has
- * none; fails where the user names one that cannot be it.
+ * none; fails where the user names one that cannot be it, and on one that may not be executed.
  */
 export function findChild({ environment, directory }: Pick<Surroundings, "environment" | "directory">) {
   const ours = new Set([identityOf(process.execPath), ...guarded(environment)]);
   const named = environment[NAMED];
   if (named) return namedChild(resolve(directory, named), ours);
-  const folders = (environment.PATH ?? "").split(delimiter).filter(isAbsolute);
-  return folders
+  const searchPath = environment.PATH ?? "";
+  const found = searchPath
+    .split(delimiter)
+    .filter(isAbsolute)
     .map((folder) => join(folder, CHILD))
     .find((path) => isProgram(path) && !ours.has(identityOf(path)));
+  const file = found ?? unexecutable(CHILD, searchPath);
+  if (file !== undefined) assertExecutable(file);
+  return found;
+}
+
+function assertExecutable(path: string): void {
+  if (!isUnexecutable(path)) return;
+  throw new Fault(`cannot run ${path}: it is there, and may not be executed`, {
+    hint: `let it be executed: \`chmod +x ${path}\``,
+  });
 }
 
 function namedChild(path: string, ours: ReadonlySet<string | undefined>): string {
   const hint = `let \`${NAMED}\` name the \`eksctl-anywhere\` of EKS Anywhere, or leave it unset to search PATH`;
+  assertExecutable(path);
   if (!isProgram(path)) throw new Fault(`cannot run ${path}: it is no program`, { hint });
   if (ours.has(identityOf(path)))
     throw new Fault(`cannot hand over to ${path}: it is this program, or calls it`, { hint });

@@ -9,6 +9,7 @@ import { placeOf } from "./manifest-place.ts";
 import { partNamed } from "./named-part.ts";
 import { openNetwork } from "./network.ts";
 import { readBundles } from "./release-source.ts";
+import { unlessSystem } from "./unless-system.ts";
 
 const NO_SELECTION = { filename: undefined, only: [], kubernetesVersion: [], provider: [] };
 
@@ -84,7 +85,10 @@ async function readNamed(run: Run<typeof FLAGS>): Promise<Collection> {
   } catch (cause) {
     throw new Fault(`cannot read the Bundles ${bundles}`, {
       cause,
-      hint: "paths, its own and those in it, are relative to the working directory: run this where `eks-anywhere-downloads` was unpacked",
+      hint: unlessSystem(
+        cause,
+        "paths, its own and those in it, are relative to the working directory: run this where `eks-anywhere-downloads` was unpacked",
+      ),
     });
   }
 }

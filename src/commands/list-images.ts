@@ -19,6 +19,7 @@ import { bundlesIn } from "./held-bundles.ts";
 import { openNetwork } from "./network.ts";
 import { assertTold } from "./part.ts";
 import { RunReport } from "./report.ts";
+import { selectedBy } from "./selected.ts";
 import { LIST_FLAGS, listedArchives, selectionOf } from "./selection.ts";
 import { readCluster } from "./target.ts";
 
@@ -52,10 +53,10 @@ export const listImages = defineCommand(LINE, async (run) => {
   assertGivesImages(run.values);
   const selection = selectionOf(run, false);
   const versions = await clusterVersions(run);
-  const found =
-    selection === undefined
-      ? await imagesOfArchives(run, versions)
-      : await imagesOf(run, selection, versions);
+  const find = () =>
+    selection === undefined ? imagesOfArchives(run, versions) : imagesOf(run, selection, versions);
+  const { filename } = run.values;
+  const found = await (filename === undefined ? find() : selectedBy(filename, find));
   const unique = new Map(found.map((image) => [nameOf(image), image]));
   const names = [...unique.keys()].sort(compareBytewise);
   const images = names.flatMap((name) => unique.get(name) ?? []);

@@ -180,8 +180,13 @@ function outputOf({ values, directory }: ReleaseRun): string {
   const path = resolvePath(directory, output ?? releaseManifest);
   const real = existsSync(path) ? realpathSync(path) : path;
   const isArchive = real === resolvePath(directory, input);
-  const isFile = existsSync(real) ? statSync(real).isFile() : !namesFolder(output ?? releaseManifest);
-  if (output !== "-" && !isArchive && isFile) return real;
+  const found = statSync(real, { throwIfNoEntry: false });
+  // Of a folder that is no output it is said when it is read.
+  const isPossible =
+    found === undefined
+      ? !namesFolder(output ?? releaseManifest)
+      : found.isFile() || (output === undefined && found.isDirectory());
+  if (output !== "-" && !isArchive && isPossible) return real;
   throw new Fault(`cannot use \`${output ?? releaseManifest}\` for the manifest`, {
     hint: "name a file of its own with `--output FILE`",
     kind: "usage",

@@ -23,9 +23,9 @@ import { formatReference, type Reference } from "../oci/reference.ts";
 import { AnswerFault } from "../registry/answer.ts";
 import { RegistrySource } from "../registry/source.ts";
 import type { Log } from "../terminal/log.ts";
-import { systemHint } from "../terminal/system-hints.ts";
 import { ociPlace, type Place, placeOf, readReference } from "./manifest-place.ts";
 import type { Network } from "./network.ts";
+import { unlessSystem } from "./unless-system.ts";
 import { EKSA_VERSION } from "./version.ts";
 
 export interface ReleaseRun {
@@ -82,7 +82,7 @@ export async function chooseBundles(
   const chosen = await readBundles(place, reading).catch((cause: unknown) => {
     throw new Fault(`cannot read the Bundles ${place.name}`, {
       cause,
-      hint: systemHint(cause) ?? "name the manifest with `--bundles-override SRC`",
+      hint: unlessSystem(cause, "name the manifest with `--bundles-override SRC`"),
     });
   });
   return { ...chosen, ...(eksaVersion === undefined ? {} : { version: eksaVersion }) };
@@ -160,9 +160,10 @@ async function readRelease(place: Place, reading: Reading): Promise<ReadRelease>
   } catch (cause) {
     throw new Fault(`cannot read the Release manifest ${place.name}`, {
       cause,
-      hint:
-        systemHint(cause) ??
+      hint: unlessSystem(
+        cause,
         "name another with `--release-manifest SRC`, or a Bundles with `--bundles-override SRC`",
+      ),
     });
   }
 }

@@ -11,6 +11,9 @@ import type { PART_FLAGS } from "./flags.ts";
 
 export type PartValues = Values<typeof PART_FLAGS>;
 
+/** A Kubernetes version that a Bundles has nothing for. */
+class UnknownVersion extends Fault {}
+
 /** What the flags of a selection say. */
 export function selectionFrom({ kubernetesVersion, provider, only }: PartValues): Selection {
   return { kubernetesVersions: kubernetesVersion, providers: provider, only };
@@ -55,7 +58,12 @@ interface Selectable {
 export function assertSelectable(selection: Selection, { kubernetesVersions, images }: Selectable): void {
   for (const version of selection.kubernetesVersions) {
     if (kubernetesVersions.includes(version)) continue;
-    throw unknown(`Kubernetes version \`${version.slice(0, 80)}\``, version, kubernetesVersions);
+    const { message, hint } = unknown(
+      `Kubernetes version \`${version.slice(0, 80)}\``,
+      version,
+      kubernetesVersions,
+    );
+    throw new UnknownVersion(message, { hint, kind: "usage" });
   }
   const providers = providersIn(images, selection);
   for (const provider of selection.providers) {
@@ -71,4 +79,18 @@ function unknown(what: string, asked: string, known: readonly string[]): Fault {
     hint: known.length === 0 ? "it has none at all: leave out the flag" : `${hint} ${all}`,
     kind: "usage",
   });
+}
+
+/** `select` by what a cluster's file says: a version that the Bundles does not have is then no mistake in a flag. */
+export async function selectedBy<T>(filename: string, select: () => Promise<T>): Promise<T> {
+  try {
+    return await select();
+  } catch (error) {
+    if (!(error instanceof UnknownVersion)) throw error;
+    const { message, hint } = error;
+    throw new Fault(message, {
+      cause: new Error(`${filename} has it as \`spec.kubernetesVersion\`, or as that of a node group`),
+      hint,
+    });
+  }
 }

@@ -78,7 +78,7 @@ function readKey(directory: string, path: string): KeyObject {
   try {
     text = readFileSync(resolve(directory, path), "utf8");
   } catch (cause) {
-    throw new Fault(failure, { cause, hint });
+    throw new Fault(failure, { cause });
   }
   try {
     return parsePublicKey(text);

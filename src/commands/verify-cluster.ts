@@ -17,7 +17,7 @@ import { resolve } from "../transfer/resolve.ts";
 import type { Surroundings } from "./command.ts";
 import { reportSkipped } from "./export-plan.ts";
 import { type MirrorManifests, readManifests } from "./mirror-manifests.ts";
-import { assertSelectable } from "./selected.ts";
+import { assertSelectable, selectedBy } from "./selected.ts";
 import { type Destination, greet, readCluster } from "./target.ts";
 import { auditPlan } from "./verify-registry.ts";
 import type { ClusterNeeds, Note, Problem } from "./verify-report.ts";
@@ -51,7 +51,7 @@ export async function verifyCluster(job: ClusterJob): Promise<ClusterVerdict> {
     hint: "name one with `--eksa-version V`",
   });
   const selection = { kubernetesVersions, providers: [provider], only: [] };
-  const places = await placesOf(manifests, selection, { destination, log });
+  const places = await selectedBy(filename, () => placesOf(manifests, selection, { destination, log }));
   const { plan, problems, pruned } = await find(places, job);
   const nameOf = ({ reference }: Root) => places.get(formatReference(reference))?.name;
   problems.push(...(await auditPlan(plan, nameOf, { ...job, source: new RegistrySource(registries) })));

@@ -172,10 +172,12 @@ export function describeKind(content: unknown): string {
 function decode({ source, bytes }: YamlFile): string {
   if (bytes.length > MAX_DOCUMENT_BYTES) {
     throw new Fault(
-      `cannot read ${source}: ${bytes.length} bytes, where ${MAX_DOCUMENT_BYTES} are the limit`,
-      { hint: "no release has one so large: see what it is" },
+      `cannot read ${source}: ${bytes.length} bytes, where ${MAX_DOCUMENT_BYTES} are the limit of a YAML file`,
+      { hint: "see what it is: neither a release nor a cluster has a file so large" },
     );
   }
+  if (isUtf16(bytes))
+    throw new Fault(`cannot read ${source} as YAML: it is UTF-16`, { hint: "save it as UTF-8" });
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     assertBounded(text);
@@ -183,6 +185,12 @@ function decode({ source, bytes }: YamlFile): string {
   } catch (cause) {
     throw new Fault(`cannot read ${source} as YAML`, { cause, hint: MEND });
   }
+}
+
+/** By its byte order mark, or by the first letter, which no document of ours has beyond ASCII. */
+function isUtf16([first, second]: Uint8Array): boolean {
+  const isMarked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  return isMarked || (first === 0) !== (second === 0);
 }
 
 /** Fails naming the line. */

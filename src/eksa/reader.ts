@@ -57,7 +57,8 @@ export async function readLocal(path: string): Promise<Uint8Array> {
 
 function bounded(bytes: Uint8Array, uri: string): Uint8Array {
   if (bytes.length <= MAX_FILE_BYTES) return bytes;
-  throw new Fault(`cannot read ${displayUri(uri)}: it is larger than ${MAX_FILE_BYTES} bytes`, {
-    hint: "no release has one so large: see what it is",
-  });
+  throw new Fault(
+    `cannot read ${displayUri(uri)}: it is larger than ${MAX_FILE_BYTES} bytes, the most that a YAML file may have`,
+    { hint: "see what it is: neither a release nor a cluster has a file so large" },
+  );
 }

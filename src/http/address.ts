@@ -7,6 +7,11 @@ export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
 
+/** What to do about a host that names a place where nobody can be asked. */
+export function hintForNoPlace({ host }: URL): string {
+  return `see what answers for \`${host}\`: its settings, or those of a proxy before it, name a place that is none`;
+}
+
 /** Subnets that only the inside of a network can mean. Spec: RFC 6890. */
 const INTERNAL: readonly [string, number][] = [
   ["0.0.0.0", 8],

@@ -1,3 +1,4 @@
+import { hintForNoPlace } from "./address.ts";
 import { cancelBody } from "./body.ts";
 import { redactUrl } from "./redact.ts";
 import { type HttpRequest, NetworkError, type Transport } from "./transport.ts";
@@ -51,11 +52,7 @@ function redirected(request: HttpRequest, location: string): HttpRequest {
   return { ...request, url, headers: Object.fromEntries(headers), from: request.url };
 }
 
-function refused(
-  url: URL,
-  why: string,
-  hint = `see what answers for \`${url.host}\`: its settings, or those of a proxy before it, name a place that is none`,
-): NetworkError {
+function refused(url: URL, why: string, hint = hintForNoPlace(url)): NetworkError {
   return new NetworkError(`${redactUrl(url)} cannot be followed: ${why}`, {
     code: "REDIRECT",
     retryable: false,

@@ -1,4 +1,4 @@
-import { assertMayLead, isLoopback } from "./address.ts";
+import { assertMayLead, hintForNoPlace, isLoopback } from "./address.ts";
 import { cancelBody } from "./body.ts";
 import { explain, explainThrough, proxyRefusal } from "./explain.ts";
 import { redactUrl } from "./redact.ts";
@@ -103,11 +103,21 @@ function securing({ authorities, insecureHosts, clientCertificate }: WireOptions
 function assertMayBePlain({ url, from }: HttpRequest, plainHosts: ReadonlySet<string>): void {
   if (url.protocol === "https:") return;
   if (url.protocol === "http:" && (isLoopback(url.hostname) || plainHosts.has(url.host))) return;
+  if (url.protocol !== "http:") {
+    throw new NetworkError(
+      `\`${(from ?? url).host}\` leads to ${redactUrl(url)}, an address that is neither on http nor on https`,
+      {
+        code: "SCHEME",
+        retryable: false,
+        hint: hintForNoPlace(from ?? url),
+      },
+    );
+  }
   const hint =
     from === undefined || from.host === url.host
       ? `serve \`${url.host}\` over https, or write \`http://${url.host}\` in \`--registry\` or \`--mirror\``
       : `\`${from.host}\` names this address: let its settings name one on https, or one on \`${from.host}\` itself`;
-  throw new NetworkError(`${redactUrl(url)} would go over plain ${url.protocol.slice(0, -1).toUpperCase()}`, {
+  throw new NetworkError(`${redactUrl(url)} would go over plain HTTP`, {
     code: "PLAIN_HTTP",
     retryable: false,
     hint,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Credentials } from "./credentials.ts";
+import { unexecutable } from "./on-path.ts";
 
 const Login = v.object({ Username: v.string(), Secret: v.string() });
 
@@ -56,8 +57,15 @@ export class CredentialHelpers {
       return this.#tell("a login file names a credential helper that cannot be a program");
     }
     const program = `docker-credential-${name}`;
-    const path = Bun.which(program, { PATH: this.#environment.PATH ?? "" });
+    const PATH = this.#environment.PATH ?? "";
+    const path = Bun.which(program, { PATH });
     if (path === null) {
+      const file = unexecutable(program, PATH);
+      if (file !== undefined) {
+        return this.#tell(
+          `${file}, which keeps logins here, may not be executed (\`chmod +x ${file}\`): going on without it`,
+        );
+      }
       return this.#tell(`\`${program}\`, which keeps logins here, is not on PATH: going on without it`);
     }
     try {

@@ -26,7 +26,8 @@ const ConfigFile = v.object({
   credsStore: v.optional(v.string()),
   credHelpers: v.optional(v.record(v.string(), v.string())),
 });
-type ConfigFile = v.InferOutput<typeof ConfigFile>;
+/** A login file; `path`: for messages. */
+type ConfigFile = v.InferOutput<typeof ConfigFile> & { path: string };
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const LOG_IN_AGAIN = "log in again with `docker login` or `podman login`, or remove the file";
@@ -75,11 +76,16 @@ export function fileCredentials(
 }
 
 /** The most specific entry counts: podman files logins under a namespace or a repository, too. */
-function savedIn({ auths = {} }: ConfigFile, registry: string, repository?: string): Credentials | undefined {
-  const entry = keysFor(registry, repository)
-    .map((key) => auths[key])
-    .find((found) => found !== undefined && found !== null);
-  return entry === undefined ? undefined : credentialsOf(entry, registry);
+function savedIn(
+  { auths = {}, path }: ConfigFile,
+  registry: string,
+  repository?: string,
+): Credentials | undefined {
+  for (const key of keysFor(registry, repository)) {
+    const entry = auths[key];
+    if (entry !== undefined && entry !== null) return credentialsOf(entry, { registry, key, path });
+  }
+  return;
 }
 
 /** A registry's own helper goes before the one for all. docker `cli/config/configfile`. */
@@ -119,17 +125,17 @@ function readConfig({ path, isNamed }: Candidate, warn: (text: string) => void):
     text = readFileSync(path, "utf8");
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") return {};
+    if (code === "ENOENT" || code === "ENOTDIR") return { path };
     if (!isNamed && (code === "EACCES" || code === "EPERM")) {
       warn(`this user may not read the logins in ${path}: going on without them`);
-      return {};
+      return { path };
     }
     throw new Fault(`cannot read the credentials in ${path}`, { cause });
   }
   if (text.length > MAX_FILE_BYTES)
     throw new Fault(`cannot read the credentials in ${path}: it is too large`, { hint: LOG_IN_AGAIN });
   try {
-    return v.parse(ConfigFile, JSON.parse(text));
+    return { ...v.parse(ConfigFile, JSON.parse(text)), path };
   } catch {
     // The parser's own message could quote a password.
     throw new Fault(`cannot read the credentials in ${path}: it is not a docker or podman login file`, {
@@ -157,16 +163,23 @@ function sameAddress(registry: string): string[] {
   return /:[0-9]+$/.test(registry) ? [] : [`${registry}:443`];
 }
 
-function credentialsOf(entry: v.InferOutput<typeof Entry>, registry: string): Credentials | undefined {
+function credentialsOf(
+  entry: v.InferOutput<typeof Entry>,
+  { registry, key, path }: { registry: string; key: string; path: string },
+): Credentials | undefined {
   if (entry.identitytoken) return { kind: "identityToken", token: entry.identitytoken };
   if (entry.username && entry.password !== undefined) {
     return { kind: "password", username: entry.username, password: entry.password };
   }
   if (!entry.auth) return;
-  const decoded = Buffer.from(entry.auth, "base64").toString("utf8");
+  const isBase64 = /^[\w+/\s-]+={0,2}\s*$/.test(entry.auth);
+  const decoded = isBase64 ? Buffer.from(entry.auth, "base64").toString("utf8") : "";
   const colon = decoded.indexOf(":");
   if (colon <= 0) {
-    throw new Fault(`cannot read the saved login for ${registry}`, { hint: `log in to ${registry} again` });
+    throw new Fault(`cannot read the saved login for ${registry}`, {
+      cause: new Error(`in ${path}, \`auth\` of \`${key}\` is no base64 of user:password`),
+      hint: `log in to ${registry} again`,
+    });
   }
   return {
     kind: "password",

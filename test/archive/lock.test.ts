@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { lockOutput } from "../../src/archive/lock.ts";
@@ -43,6 +43,17 @@ test.each([`999999999@${hostname()}\n`, "", "garbage"])(
     lock.release();
   },
 );
+
+test("a folder in the place of a lock is left where it is, and named", async () => {
+  const output = join(folder, "folder.tar");
+  await mkdir(`${output}.lock`);
+  expect(await faultOf(async () => lockOutput(output))).toMatchObject({
+    message: `cannot write ${output}: ${output}.lock is in the way, and is not a file`,
+    hint: `remove \`${output}.lock\`, or choose another output`,
+  });
+  expect(existsSync(`${output}.lock`)).toBe(true);
+  expect(existsSync(`${output}.lock.left`)).toBe(false);
+});
 
 test("a process of before the machine was started again holds nobody up", async () => {
   const output = join(folder, "boot.tar");

@@ -191,6 +191,16 @@ describe("which program is the other one", () => {
     expectFailure(named, 1, "or calls it");
   });
 
+  test("one that may not be executed is named, with what to do", async () => {
+    const place = join(work, "plain");
+    await mkdir(place);
+    const file = join(place, "eksctl-anywhere");
+    await writeFile(file, "#!/bin/sh\n", { mode: 0o644 });
+    const says = [`error: cannot run ${file}: it is there, and may not be executed`, `\`chmod +x ${file}\``];
+    expectFailure(await run(["create", "cluster"], { env: { PATH: place } }), 1, ...says);
+    expectFailure(await run(["create", "cluster"], { env: { EKSCTL_ANYWHERE: file } }), 1, ...says);
+  });
+
   test("EKSCTL_ANYWHERE names it, relative to the working directory", async () => {
     const other = await StandIn.in(join(work, "other"));
     const env = { EKSCTL_ANYWHERE: "other/eksctl-anywhere" };

@@ -243,7 +243,8 @@ describe("a cluster that cannot be checked", () => {
     const mirror = await startMirror();
     await seedManifests(mirror.store, { repository: "team/eks-anywhere/bundles" });
     const later = await clusterFile(mirror, { kubernetesVersion: "1.99" });
-    expectFailure(await verify("-f", later), 2, "the Kubernetes version `1.99`", "`1.30`, `1.31`");
+    const says = ["the Kubernetes version `1.99`", `${later} has it as \`spec.kubernetesVersion\``];
+    expectFailure(await verify("-f", later), 1, ...says, "`1.30`, `1.31`");
     const kinds = await clusterFile(mirror, { datacenterRef: { kind: "AWSDatacenterConfig" } });
     expectFailure(await verify("-f", kinds), 1, "spec.datacenterRef.kind", "VSphereDatacenterConfig");
   });

@@ -69,6 +69,16 @@ describe("a document", () => {
     expect(textOf(await faultOf(() => read(text)))).toContain(reason);
   });
 
+  test.each(["utf16le", "utf-16le with a mark"])("that is UTF-16 (%s) is told as that", async (encoding) => {
+    const bytes = Buffer.from(`${encoding === "utf16le" ? "" : "\ufeff"}${HEAD}`, "utf16le");
+    for (const each of [bytes, Buffer.from(bytes).swap16()]) {
+      expect(await faultOf(() => read(each))).toMatchObject({
+        message: "cannot read thing.yaml as YAML: it is UTF-16",
+        hint: "save it as UTF-8",
+      });
+    }
+  });
+
   test("that is not UTF-8 or too large is refused", async () => {
     expect((await faultOf(() => read(Uint8Array.of(0xff, 0xfe)))).message).toContain("as YAML");
     expect((await faultOf(() => read(new Uint8Array(17 * 1024 * 1024)))).message).toContain("limit");

@@ -130,6 +130,14 @@ test.each(["POST", "PUT", "PATCH", "DELETE"] as const)("a %s is not followed", a
   expect(target.requests).toEqual([]);
 });
 
+test("a redirect to a file is told as no address to go to", async () => {
+  const server = started(() => to("file:///etc/passwd"));
+  await expect(follow({ method: "GET", url: server.url })).rejects.toMatchObject({
+    message: `\`${server.url.host}\` leads to file:///etc/passwd, an address that is neither on http nor on https`,
+    hint: expect.stringContaining(`see what answers for \`${server.url.host}\``),
+  });
+});
+
 test("a redirect is followed though its own body breaks", async () => {
   const target = started(() => new Response("bytes"));
   const headers = { Location: target.url.href };
@@ -155,13 +163,14 @@ test.each(["http://", "https://a b/", "//[", "http://:99999/"])(
   },
 );
 
-test.each(["file:///etc/passwd", "data:text/plain,x", "http://registry.example.com/x"])(
-  "a redirect to %s is not fetched",
-  async (location) => {
-    const server = started(() => to(location));
-    await expect(follow({ method: "GET", url: server.url })).rejects.toMatchObject({ code: "PLAIN_HTTP" });
-  },
-);
+test.each([
+  ["file:///etc/passwd", "SCHEME"],
+  ["data:text/plain,x", "SCHEME"],
+  ["http://registry.example.com/x", "PLAIN_HTTP"],
+])("a redirect to %s is not fetched", async (location, code) => {
+  const server = started(() => to(location));
+  await expect(follow({ method: "GET", url: server.url })).rejects.toMatchObject({ code });
+});
 
 test("a refusal shows no secret of either address", async () => {
   const secure: Transport = async () => to("http://user:hidden@127.0.0.1/?sig=hidden");

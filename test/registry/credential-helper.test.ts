@@ -104,6 +104,20 @@ test.each<[string, string, Record<string, string>, string]>([
   expect(warnings[0]).not.toContain("s3cret");
 });
 
+test("a helper that is on PATH and may not be executed is told as that", async () => {
+  const home = await mkdtemp(join(folder, "home-"));
+  const path = join(home, "docker-credential-store");
+  await Bun.write(path, "#!/bin/sh\n");
+  await chmod(path, 0o644);
+  await Bun.write(join(home, ".docker/config.json"), JSON.stringify({ credsStore: "store" }));
+  const warnings: string[] = [];
+  const lookUp = fileCredentials({ HOME: home, PATH: home }, (text) => warnings.push(text));
+  expect(await lookUp("reg.example")).toBeUndefined();
+  expect(warnings).toEqual([
+    `${path}, which keeps logins here, may not be executed (\`chmod +x ${path}\`): going on without it`,
+  ]);
+});
+
 test("a helper whose own child keeps its stdout open is given up in time, and by name", async () => {
   const bin = await mkdtemp(join(folder, "slow-"));
   const path = join(bin, "docker-credential-slow");

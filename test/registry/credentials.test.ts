@@ -158,13 +158,19 @@ test.each([
   expect(String(fault.stack)).not.toContain("hunter");
 });
 
-test("a saved login that cannot be decoded is named by its registry, and not quoted", async () => {
-  const auth = Buffer.from(SECRET).toString("base64");
+test.each([
+  ["has no colon", Buffer.from(SECRET).toString("base64")],
+  ["is no base64", `${SECRET}!?`],
+  ["is no base64 though it holds some", `!${Buffer.from(`robot:${SECRET}`).toString("base64")}`],
+])("a saved login that %s is named by its registry and its file, and not quoted", async (_, auth) => {
   const HOME = await home({ ".docker/config.json": { auths: { "reg.example": { auth } } } });
   const lookup = fileCredentials({ HOME });
   expect(lookup("other.example")).toBeUndefined();
   const fault = await faultOf(() => lookup("reg.example"));
   expect(fault.message).toBe("cannot read the saved login for reg.example");
+  expect(textOf(fault)).toContain(
+    `in ${join(HOME, ".docker/config.json")}, \`auth\` of \`reg.example\` is no base64 of user:password`,
+  );
   expect(textOf(fault)).not.toContain("hunter");
   expect(textOf(fault)).not.toContain(auth);
 });
