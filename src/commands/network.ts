@@ -8,7 +8,7 @@ import { trustedAuthorities } from "../http/tls.ts";
 import type { WireOptions } from "../http/wire.ts";
 import { isDigest } from "../oci/digest.ts";
 import { Fault } from "../oci/fault.ts";
-import { answerFault } from "../registry/answer.ts";
+import { AnswerFault, answerFault } from "../registry/answer.ts";
 import { Registries } from "../registry/client.ts";
 import { type CredentialLookup, fileCredentials, targetCredentials } from "../registry/credentials.ts";
 import type { Log } from "../terminal/log.ts";
@@ -204,11 +204,23 @@ function assertNoPage(bytes: Uint8Array, { host }: URL): void {
   });
 }
 
+/** What is said of registries and their logins does not help with a file, which is fetched without one. */
+function fileFault(fault: AnswerFault): Fault {
+  const { status } = fault;
+  const hint =
+    status === 401 || status === 403 || status === 413
+      ? "files are fetched without a login: fetch it by other means, and name the file"
+      : status >= 500
+        ? "run the same command again later, or fetch it by other means and name the file"
+        : fault.hint;
+  return new AnswerFault(fault.message, { status, errors: fault.errors, hint });
+}
+
 async function fetchFile({ transport }: Http, url: URL, limit: number): Promise<Uint8Array> {
   const request = { method: "GET", url } as const;
   try {
     const response = await transport(request);
-    if (response.status !== 200) throw await answerFault(response, request);
+    if (response.status !== 200) throw fileFault(await answerFault(response, request));
     const bytes = await readBounded(response, url, limit);
     assertNoPage(bytes, url);
     return bytes;

@@ -92,6 +92,25 @@ describe("a file that would never end", () => {
     }
   }, 30_000);
 
+  test.each([
+    [401, "hint: files are fetched without a login: fetch it by other means, and name the file"],
+    [403, "hint: files are fetched without a login: fetch it by other means, and name the file"],
+    [413, "hint: files are fetched without a login: fetch it by other means, and name the file"],
+    [501, "hint: run the same command again later, or fetch it by other means and name the file"],
+  ])("that its server refuses with %i is to be had otherwise", async (status, hint) => {
+    const fetch = () => new Response(null, { status });
+    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch });
+    try {
+      const url = `http://127.0.0.1:${server.port}/bundles.yaml`;
+      const args = ["export", "artifacts", "-o", join(folder, "x.tar"), "--bundles-override", url];
+      const result = await runExecutable(args);
+      expectFailure(result, 1, `answered ${status}`, hint);
+      expect(result.stderr).not.toContain("docker login");
+    } finally {
+      await server.stop(true);
+    }
+  });
+
   test("of 20 MB of YAML is refused by its size before it is parsed", async () => {
     const yaml = `${HEAD}a: ${"b".repeat(20 * MEBIBYTE)}\n`;
     expectFailure(await exportOf(yaml), 1, `${16 * MEBIBYTE} are the limit`);
