@@ -42,7 +42,6 @@ const WITHOUT_HINT: Readonly<Record<string, readonly [reason: string, ...message
   "registry/sink.ts": [NEVER, "cannot tag", "cannot send"],
   "registry/source.ts": [NEVER, "cannot find"],
   "registry/temporary-file.ts": [OF_AN_ARTIFACT, "cannot read on"],
-  "registry/upload-address.ts": [OF_AN_ARTIFACT, "cannot upload"],
   "registry/upload-body.ts": [OF_AN_ARTIFACT, "cannot send", "cannot send"],
   "registry/upload-refusal.ts": [OF_AN_ARTIFACT, "said"],
   "registry/upload-window.ts": [OF_AN_ARTIFACT, "cannot read", "cannot read"],

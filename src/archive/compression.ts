@@ -21,6 +21,17 @@ export function compressionOf(start: Uint8Array): Compression {
   return isFrame || isSkippable ? "zstd" : "none";
 }
 
+const FOREIGN: readonly [string, readonly number[]][] = [
+  ["an xz file", [0xfd, 0x37, 0x7a, 0x58]],
+  ["a zip file", [0x50, 0x4b, 0x03, 0x04]],
+  ["a bzip2 file", [0x42, 0x5a, 0x68]],
+];
+
+/** What a file is that nothing here unpacks, by its first bytes; undefined for another. */
+export function foreignKindOf(start: Uint8Array): string | undefined {
+  return FOREIGN.find(([, magic]) => magic.every((byte, at) => start[at] === byte))?.[0];
+}
+
 /** A stream and what it is packed with: nothing of it is lost by looking. */
 export async function detect(
   stream: ByteStream,
@@ -71,6 +82,13 @@ export async function* unpacked(
     }
   } catch (cause) {
     if (failure !== undefined) throw failure;
+    // The first member was recognized by its header: what has none comes behind a whole one.
+    if (cause instanceof Error && cause.message.includes("incorrect header check")) {
+      throw new Fault(`cannot unpack ${name}: there are bytes after the end of its gzip`, {
+        hint: "copy it again, or cut off what does not belong to it",
+        kind: "mismatch",
+      });
+    }
     throw new Fault(`cannot unpack ${name}: its ${compression} is damaged or cut short`, {
       cause: new Fault(`nothing comes out of it at byte ${position} of the tar`, { cause }),
       hint: "copy it again, or export it anew",

@@ -22,6 +22,7 @@ export interface StreamEntry {
 export class TarStream {
   /** As users know it. */
   readonly name: string;
+  readonly #isFile: boolean;
   readonly #chunks: AsyncIterator<Uint8Array>;
   /** Read, and not yet used. */
   #rest: Uint8Array = new Uint8Array();
@@ -33,8 +34,10 @@ export class TarStream {
   #content = 0;
   #padding = 0;
 
-  constructor(name: string, stream: ByteStream) {
+  /** `isFile`: it comes out of a file, which may be copied again. */
+  constructor(name: string, stream: ByteStream, { isFile = false } = {}) {
     this.name = name;
+    this.#isFile = isFile;
     this.#chunks = stream[Symbol.asyncIterator]();
   }
 
@@ -159,7 +162,9 @@ export class TarStream {
   #cutShort(): Fault {
     return new Fault(`cannot read ${this.name} to its end: it is cut short`, {
       cause: new Fault(`it ends at byte ${this.#position}`),
-      hint: "see whether what writes it has failed; then run the same command again to send the rest",
+      hint: this.#isFile
+        ? "copy it again, and compare its size and checksum with the original's"
+        : "see whether what writes it has failed; then run the same command again to send the rest",
       kind: "mismatch",
     });
   }

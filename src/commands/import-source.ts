@@ -70,7 +70,9 @@ async function openInput(input: string, signal: AbortSignal): Promise<ImportSour
 
 async function openPipe(name: string, file: number, signal: AbortSignal): Promise<PipeSource> {
   const { compression, stream } = await detect(readPipe(file, signal));
-  const tar = new TarStream(name, unpacked(stream, { name, compression }));
+  const tar = new TarStream(name, unpacked(stream, { name, compression }), {
+    isFile: file !== STDIN,
+  });
   try {
     return await PipeSource.open(tar);
   } catch (error) {

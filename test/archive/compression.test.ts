@@ -83,3 +83,10 @@ test("gzip that is cut short is a mismatch", async () => {
 test.each([[""], ["a"], ["abc"], ["not compressed at all"]])("%j stays as it is", async (text) => {
   expect((await unpack(new TextEncoder().encode(text), 1)).toString()).toBe(text);
 });
+
+test("bytes after the end of a gzip are told as that", async () => {
+  const packed = Buffer.concat([gzipSync(BYTES), Buffer.from("and something else")]);
+  const fault = await faultOf(() => unpack(packed));
+  expect(fault.kind).toBe("mismatch");
+  expect(fault.message).toBe("cannot unpack x: there are bytes after the end of its gzip");
+});
