@@ -29,7 +29,8 @@ const EXPLANATIONS: Record<string, Explanation> = {
   Malformed_HTTP_Response: {
     says: "does not speak HTTP",
     hint: "check the host and the port",
-    retryable: false,
+    // A proxy in between may have mixed something up.
+    retryable: true,
   },
   EPROTO: {
     // The runtime tells a server without TLS and one that turns us away by the same code.

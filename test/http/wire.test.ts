@@ -74,18 +74,18 @@ test("a body goes out with its length where that is known", async () => {
 
 describe("plain HTTP", () => {
   test.each([
-    "http://registry.example.com/v2/",
-    "http://192.0.2.1/v2/",
-    "http://128.0.0.1/",
-    "http://[::2]/",
-    "http://localhost.example.com/",
-    "http://127.0.0.1.example.com/",
-    "ftp://127.0.0.1/",
-    "file:///etc/passwd",
-  ])("is refused for %s before anybody is looked up or connected to", async (address) => {
+    ["http://registry.example.com/v2/", "PLAIN_HTTP"],
+    ["http://192.0.2.1/v2/", "PLAIN_HTTP"],
+    ["http://128.0.0.1/", "PLAIN_HTTP"],
+    ["http://[::2]/", "PLAIN_HTTP"],
+    ["http://localhost.example.com/", "PLAIN_HTTP"],
+    ["http://127.0.0.1.example.com/", "PLAIN_HTTP"],
+    ["ftp://127.0.0.1/", "SCHEME"],
+    ["file:///etc/passwd", "SCHEME"],
+  ])("is refused for %s before anybody is looked up or connected to", async (address, code) => {
     const url = new URL(address);
     const error = await plainWire({ method: "GET", url }).catch((reason: unknown) => reason);
-    expect(error).toMatchObject({ code: "PLAIN_HTTP", retryable: false });
+    expect(error).toMatchObject({ code, retryable: false });
   });
 
   test("is refused by a name that would lead here, too", async () => {
@@ -256,7 +256,7 @@ test("what does not speak HTTP is told as that, without the address's secrets", 
     ).rejects.toMatchObject({
       message: `\`${host}\` does not speak HTTP`,
       hint: "check the host and the port",
-      retryable: false,
+      retryable: true,
     });
   } finally {
     server.stop(true);
