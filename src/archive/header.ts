@@ -126,6 +126,11 @@ export function broken(offset: number, why: string): BrokenHeader {
   return new BrokenHeader(offset, why);
 }
 
+/** Whether a block is marked as a header, be it whole or damaged. */
+export function isMarked(block: Uint8Array): boolean {
+  return text(block, 257, 5) === "ustar";
+}
+
 function ustar(name: string, size: number, type: string): Uint8Array {
   const block = new Uint8Array(BLOCK);
   const put = (value: string, at: number) => block.set(encoder.encode(value), at);

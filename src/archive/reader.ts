@@ -2,7 +2,7 @@ import { Fault, type FaultOptions } from "../oci/fault.ts";
 import { compressionOf, foreignKindOf, MAGIC_BYTES } from "./compression.ts";
 import { quoted } from "./entry-name.ts";
 import { type Extent, FileSet } from "./files.ts";
-import { BLOCK, BrokenHeader, decodeHeader, END_MARKER_BYTES, padded } from "./header.ts";
+import { BLOCK, BrokenHeader, decodeHeader, END_MARKER_BYTES, isMarked, padded } from "./header.ts";
 import { type HeaderTaker, Listing } from "./listing.ts";
 import { type FoundArchive, findArchive, volumeName } from "./volumes.ts";
 
@@ -53,27 +53,10 @@ export class TarFile {
     this.size = this.#files.size;
     const start = new Uint8Array(MAGIC_BYTES);
     const compression = compressionOf(start.subarray(0, this.#files.readNow(start, 0)));
-    if (compression === "none") {
-      this.#assertTar(start);
-      return;
-    }
+    if (compression === "none") return;
     this.close();
     throw new Packed(`cannot read ${path} by offset: it is packed with ${compression}`, {
       hint: "unpack it first; only `import artifacts` reads one such archive as it is",
-    });
-  }
-
-  /** Fails on what was never a tar: nothing in its first block is like one. */
-  #assertTar(start: Uint8Array): void {
-    const block = new Uint8Array(BLOCK);
-    const length = this.#files.readNow(block, 0);
-    const why = noTar(block.subarray(0, length), foreignKindOf(start));
-    if (why === undefined) return;
-    this.close();
-    throw new Fault(`cannot read ${this.path}: it is no archive`, {
-      cause: new Fault(why),
-      hint: "name the file that `export artifacts` has written, or copy it again: what is there is another one",
-      kind: "mismatch",
     });
   }
 
@@ -211,8 +194,20 @@ export class TarFile {
 
   /** Says which file, and which of its volumes, is not what it should be. */
   #damaged(fault: BrokenHeader): Fault {
+    const misfit = this.misfit(fault.offset, fault);
+    if (misfit !== undefined) return misfit;
+    const start = this.read(0, BLOCK);
+    if (fault.offset === 0 && !isMarked(start)) return this.#noTar(foreignKindOf(start) ?? "something else");
     const hint = `copy ${this.path} again, or export it anew: it is damaged, or no archive of ours`;
-    return this.misfit(fault.offset, fault) ?? new Fault(fault.message, { hint, kind: "mismatch" });
+    return new Fault(fault.message, { hint, kind: "mismatch" });
+  }
+
+  #noTar(what: string): Fault {
+    return new Fault(`cannot read ${this.path}: it is no archive`, {
+      cause: new Fault(`there is no header of a tar at byte 0: it is ${what}`),
+      hint: "name the file that `export artifacts` has written, or copy it again: what is there is another one",
+      kind: "mismatch",
+    });
   }
 
   /** Blames the volume that an offset lies in; undefined where there are none. */
@@ -224,23 +219,5 @@ export class TarFile {
       hint: `compare the checksum of \`${name}\`, and of the volume before it, with the originals': it may be damaged, swapped or of another set`,
       kind: "mismatch",
     });
-  }
-}
-
-/** Why a file that begins like this is no tar; undefined for one that may be, whole or damaged. */
-function noTar(block: Uint8Array, foreign: string | undefined): string | undefined {
-  if (foreign !== undefined) return `it is ${foreign}`;
-  // Nothing tells the start of a tar from the whole of something else.
-  if (block.length < BLOCK) return;
-  const magic = new TextDecoder().decode(block.subarray(257, 262));
-  return magic === "ustar" || isHeader(block) ? undefined : "it does not begin as a tar does";
-}
-
-function isHeader(block: Uint8Array): boolean {
-  try {
-    decodeHeader(block, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

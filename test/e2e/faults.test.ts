@@ -87,8 +87,8 @@ const ROWS: Row[] = [
   ],
   ...[
     ["PK\x03\x04".repeat(200), "it is a zip file"],
-    ["BZh91AY", "it is a bzip2 file"],
-    ["no tar ".repeat(200), "it does not begin as a tar does"],
+    ["BZh91AY".repeat(200), "it is a bzip2 file"],
+    ["no tar ".repeat(200), "it is something else"],
   ].map(
     ([text = "", why]): Row => [
       `a file that is no archive: ${why}`,
@@ -96,7 +96,7 @@ const ROWS: Row[] = [
       () => ["list", "images", "-i", "a.tar"],
       4,
       "error: cannot read a.tar: it is no archive",
-      `because: ${why}`,
+      `because: there is no header of a tar at byte 0: ${why}`,
     ],
   ),
   [

@@ -190,7 +190,8 @@ describe("list images for a cluster", () => {
     await writeFile(path, cluster("1.32"));
     const list = (...flags: string[]) =>
       runExecutable(["list", "images", "-f", path, ...selecting.flags(...flags)]);
-    expectFailure(await list(), 2, "cannot select the Kubernetes version `1.32`", "`1.30`, `1.31`");
+    const named = `${path} has it as \`spec.kubernetesVersion\``;
+    expectFailure(await list(), 1, "cannot select the Kubernetes version `1.32`", named, "`1.30`, `1.31`");
     expectFailure(await list("--kubernetes-version", "1.31"), 2, "`--filename` and `--kubernetes-version`");
     await writeFile(path, "kind: VSphereDatacenterConfig\n");
     expectFailure(await list(), 1, "cannot take the Kubernetes versions from", "it holds 0 documents");
