@@ -84,14 +84,16 @@ function isOfAll(words: readonly string[], lines: readonly CommandLine[]): boole
   return others.length === 0 && word === words[0] && lines.some(({ name }) => name.startsWith(`${word} `));
 }
 
-/** Whether the end of a terminal, or of a login from afar, is to end this run: `nohup` has it ignored. */
-async function mayHangUp(): Promise<boolean> {
+/**
+ * Whether the end of a terminal, or of a login from afar, is to end this run: `nohup` has it ignored. Undefined where
+ * nobody can tell.
+ */
+async function mayHangUp(): Promise<boolean | undefined> {
   const status = await Bun.file("/proc/self/status")
     .text()
     .catch(() => "");
   const [, ignored] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-  // Where it cannot be told, a run that is to go on must not end.
-  return ignored !== undefined && (BigInt(`0x${ignored}`) & 1n) === 0n;
+  return ignored === undefined ? undefined : (BigInt(`0x${ignored}`) & 1n) === 0n;
 }
 
 /** The process's environment; the runtime's own `fetch` would follow proxies in it, past our rules. */
@@ -128,13 +130,16 @@ async function main(argv: readonly string[]): Promise<void> {
     });
   stopAt("SIGINT");
   stopAt("SIGTERM");
-  void mayHangUp().then((may) => may && stopAt("SIGHUP"));
+  const hangUp = mayHangUp();
+  // In doubt a run that is to go on must not end.
+  void hangUp.then((may) => may && stopAt("SIGHUP"));
   const handTo = async (call: Call) => {
     const { runChild } = await import("./commands/child.ts");
+    const isHangUpUnknown = (await hangUp) === undefined;
     process.exitCode = await runChild(call, (pass) => {
       passOn = pass;
       process.on("SIGQUIT", pass);
-      if (process.listenerCount("SIGHUP") === 0) process.on("SIGHUP", pass);
+      if (isHangUpUnknown) process.on("SIGHUP", pass);
     });
   };
   const surroundings: Surroundings = {

@@ -84,7 +84,7 @@ export function defineCommandLine<const F extends Flags>(
 
 /** Whether help is asked for, wherever in the line. */
 export function asksForHelp(argv: readonly string[]): boolean {
-  return beforeTerminator(argv).some((argument) => argument === "--help" || argument === "-h");
+  return beforeTerminator(argv).some((argument) => /^(?:-h|--help)(?:=true)?$/.test(argument));
 }
 
 /** Reads what follows the command's name. Fails on everything that is not exactly as defined. */
@@ -240,7 +240,10 @@ function assertComplete(
 function assertText(argv: readonly string[]): void {
   const broken = argv.find((argument) => argument.includes("\ufffd"));
   if (broken === undefined) return;
-  throw usage(`cannot use \`${broken}\`: it is not valid UTF-8`, "rename the file to a name in UTF-8");
+  // What stands behind may be secret, and split so that nobody knows it for one.
+  const [shown = ""] = broken.split(/[=:]/, 1);
+  const name = shown === broken ? shown : `${shown}…`;
+  throw usage(`cannot use \`${name}\`: it is not valid UTF-8`, "write it, or the file's name, in UTF-8");
 }
 
 /** `-output x` would be read as `-o utput`: name the flag that was meant instead. */

@@ -73,10 +73,20 @@ export async function deliver(run: DeliveryRun, delivery: Delivery): Promise<voi
   log.info(formatSummary(verb === "copy" ? "copied" : "imported", progress.totals()));
   if (latest !== undefined) log.info(latest.text);
   const registriesOfOrigin = plan.roots.map(({ reference }) => reference.registry);
-  const login = await loginOf(destination, run.environment);
+  const login = await usedLogin(delivery, run.environment);
   const security = nodeSecurity(run, destination, login !== undefined);
   log.info(purposeOf(run, destination, { security, login }));
   await run.print(mirrorConfiguration(destination.target, registriesOfOrigin, security).trimEnd());
+}
+
+/** A saved login that nobody has asked for, or that cannot be read, was not needed. */
+async function usedLogin(
+  { destination, registries }: Delivery,
+  environment: DeliveryRun["environment"],
+): Promise<Login | undefined> {
+  const login = await loginOf(destination, environment).catch(() => undefined);
+  const isAsked = registries.client(destination.target.registry).asksForLogin;
+  return login === "file" && !isAsked ? undefined : login;
 }
 
 /** What the configuration that follows is for, and what it does not say. */

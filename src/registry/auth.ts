@@ -48,6 +48,10 @@ export class Authorizer {
     this.#options = options;
   }
 
+  get isChallenged(): boolean {
+    return this.#challenge !== undefined;
+  }
+
   /**
    * Takes in a 401, and the header that it refused. Returns whether there is a way in.
    * gcr.io challenges at the ping and no more: what it said there stays good.

@@ -83,6 +83,11 @@ export class RegistryClient {
     this.#warn(text);
   }
 
+  /** Whether it has asked for a login so far. */
+  get asksForLogin(): boolean {
+    return this.#auth.isChallenged;
+  }
+
   /** Fails when the host cannot be reached or is no registry. */
   ping(): Promise<URL> {
     this.#met.origin ??= this.#meet();
@@ -213,8 +218,9 @@ async function assertNoPage(
   response: Response,
   { method, url }: { method: string; url: URL },
 ): Promise<void> {
-  const start = new TextDecoder().decode(await readStart(response, url, START_OF_PAGE));
-  if (!isWebPage(start)) return;
+  // What cannot be read of a greeting says nothing against it.
+  const start = await readStart(response, url, START_OF_PAGE).catch(() => new Uint8Array());
+  if (!isWebPage(new TextDecoder().decode(start))) return;
   const { status } = response;
   const message = `${method} ${url.href} answered ${status} with a web page`;
   throw noRegistry(url, new AnswerFault(message, { status, errors: [], hint: undefined }));

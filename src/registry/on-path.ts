@@ -9,11 +9,20 @@ export function unexecutable(program: string, searchPath: string): string | unde
 
 /** Whether there is a file, and nobody may execute it, or not this user. */
 export function isUnexecutable(path: string): boolean {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  if (!isFile(path)) return false;
   try {
     accessSync(path, constants.X_OK);
     return false;
   } catch {
     return true;
+  }
+}
+
+/** A folder that this user may not enter holds nothing for it, nor does what is no folder. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
   }
 }

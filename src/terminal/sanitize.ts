@@ -43,7 +43,7 @@ export function sanitize(text: string): string {
   const bare = onlySpaces(Bun.stripANSI(text)).replaceAll(INVISIBLE, "");
   const safe = redact(bare);
   // What is invisible may stand in the middle of a secret, which is not known for one when it is spelled out.
-  return safe === bare ? spellOut(text) : safe;
+  return safe === bare ? redact(spellOut(text)) : safe;
 }
 
 function spellOut(text: string): string {

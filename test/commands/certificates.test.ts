@@ -101,3 +101,19 @@ withOpenssl(
     expect(readAuthorities(path)).toContain("# another");
   },
 );
+
+withOpenssl("authorities that are commented out, or nameless, are no damage", async () => {
+  const path = join(folder, "odd.pem");
+  const key = join(folder, "odd.key");
+  const name = ["-subj", "/", "-addext", "subjectAltName=URI:spiffe://example.com/x"];
+  const { exitCode } = Bun.spawnSync([
+    "openssl",
+    ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -keyout".split(" "),
+    ...[key, "-out", path, ...name],
+  ]);
+  expect(exitCode).toBe(0);
+  const nameless = await Bun.file(path).text();
+  const retired = nameless.replaceAll(/^/gm, "# ").replace("MII", "oops");
+  await Bun.write(path, `${retired}\n${nameless}`);
+  expect(readAuthorities(path)).toContain(nameless);
+});

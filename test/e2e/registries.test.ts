@@ -271,6 +271,22 @@ testWith(...TOOLS)("a password: from docker's login file", async () => {
   });
 });
 
+testWith(...TOOLS)(
+  "a saved login that nobody asks for says nothing of nodes, not even a broken one",
+  async () => {
+    await withRegistry({}, async ({ host }) => {
+      for (const login of ["robot:s3cret", "no colon"]) {
+        const config = await mkdtemp(join(folder, "docker-"));
+        const auths = { [host]: { auth: Buffer.from(login).toString("base64") } };
+        await writeFile(join(config, "config.json"), JSON.stringify({ auths }));
+        const result = await importTo(host, [], { env: { DOCKER_CONFIG: config } });
+        expect(result).toMatchObject({ status: 0 });
+        expect(result.stdout).not.toContain("authenticate");
+      }
+    });
+  },
+);
+
 testWith(...TOOLS)("a wrong password and none are refused, naming what is to be done", async () => {
   await withRegistry({ auth: { kind: "htpasswd", ...ROBOT } }, async ({ host }) => {
     for (const env of [{}, { ...LOGIN, REGISTRY_PASSWORD: "wr0ng-w0rd" }]) {

@@ -110,6 +110,14 @@ test.each(["", "{}", "true", "registry", "<registry/>"])(
   },
 );
 
+test("a greeting that cannot be read to its end is one", async () => {
+  const packed = Bun.gzipSync(Buffer.alloc(100_000, "registry")).subarray(0, 60);
+  const intercept = () => new Response(packed, { headers: { "content-encoding": "gzip" } });
+  const registry = await start({ intercept });
+  const client = connect({ urls: [registry.url] }).client(registry.host);
+  expect((await client.ping()).host).toBe(registry.host);
+});
+
 test("a host that lets nobody in is told from one that is no registry", async () => {
   const registry = await start({ intercept: () => new Response("<title>Blocked</title>", { status: 403 }) });
   const client = connect({ urls: [registry.url], credentials: () => PASSWORD }).client(registry.host);

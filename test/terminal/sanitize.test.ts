@@ -76,3 +76,8 @@ test("no control character but the line feed ever remains", () => {
     }),
   );
 });
+
+test("a secret within an escape sequence is none the less one", () => {
+  expect(sanitize("\u001b]8;;https://user:hunter2@host/\u0007x")).not.toContain("hunter2");
+  expect(sanitize("a\u001b]0;Bearer abcDEF12345678\u0007b")).not.toContain("abcDEF12345678");
+});
